@@ -1,0 +1,1 @@
+"""Cleaning: repair, rules and duplicates; what is refused is kept with its reason."""

@@ -1,0 +1,1 @@
+"""Collection: from channels to immutable raw bytes and one row per document and revision."""

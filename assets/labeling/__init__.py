@@ -1,0 +1,1 @@
+"""Labeling: people and rules vote, consensus decides, the queue says what to ask next."""

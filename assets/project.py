@@ -1,0 +1,213 @@
+"""The schema of a project file (`config/*.yaml`): what a team says about its sources, its task and its thresholds.
+
+Deployment values (addresses, keys, folders) do not belong here: they come from the environment, and a project file may name
+them as `${NAME}` or `${NAME:-default}` (see `dagster_project/environments.py`, which also loads the file).
+"""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class Section(BaseModel):
+    """A part of the project file. Unknown keys are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class FieldMapping(Section):
+    """Which field of a record holds what. A field that is not named is not read."""
+
+    external_id: str | None = Field("id", description="Field with the record's id; null takes the hash of the text.")
+    text: str = Field("text", description="Field with the text.")
+    parent_id: str | None = Field(None, description="Field with the id of the article, product or thread the text belongs to.")
+    title: str | None = Field(None, description="Field with the title.")
+    url: str | None = Field(None, description="Field with the address.")
+    published_at: str | None = Field(None, description="Field with the publication time (ISO 8601).")
+    votes: str | None = Field(
+        None,
+        description="Field with votes: a list of ratings, a list of labels, a list of {annotator, value | label}, or JSON of one of these.",
+    )
+
+
+class SourceBase(Section):
+    """What every source has."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$", description="Partition key; also the `source` column.")
+    fields: FieldMapping = FieldMapping()
+    max_object_bytes: int = Field(64_000_000, gt=0, description="Objects larger than this are refused unread.")
+    max_text_chars: int = Field(1_000_000, gt=0, description="Texts longer than this are refused.")
+
+
+class FilesSource(SourceBase):
+    """Files in a folder: JSONL, CSV, Parquet or plain text; new and changed files only."""
+
+    kind: Literal["files"]
+    path: str = Field(description="Glob, for example `/data/drop/**/*.jsonl`.")
+    format: Literal["auto", "jsonl", "csv", "parquet", "text"] = Field("auto", description="`auto` goes by the file's ending.")
+
+
+class FeedSource(SourceBase):
+    """An RSS or Atom feed: conditional requests for the feed, then the article pages."""
+
+    kind: Literal["feed"]
+    url: str = Field(pattern=r"^https?://", description="Address of the feed.")
+    segment: Literal["page", "paragraph"] = Field("page", description="One document per article, or per paragraph of it.")
+    timeout_seconds: float = Field(20.0, gt=0)
+
+
+class SqlSource(SourceBase):
+    """A query on any database that SQLAlchemy reaches."""
+
+    kind: Literal["sql"]
+    url: str = Field(description="SQLAlchemy URL; take passwords from the environment as `${NAME}`.")
+    query: str = Field(description="A SELECT with `:cursor` where rows after the last one seen are asked for.")
+    cursor_column: str = Field(description="Column that grows with new rows; the query must be ordered by it.")
+    cursor_start: str | int = Field(0, description="Value of `:cursor` on the first run.")
+    batch_rows: int = Field(10_000, gt=0)
+
+
+class BucketSource(SourceBase):
+    """Objects under a prefix of an S3 bucket or of a local object store; new and changed objects only."""
+
+    kind: Literal["bucket"]
+    url: str = Field(description="`s3://bucket/prefix` or `file:///folder/prefix`.")
+    endpoint_url: str | None = Field(None, description="Address of an S3-compatible server.")
+    format: Literal["auto", "jsonl", "csv", "parquet", "text"] = "auto"
+
+
+Source = Annotated[FilesSource | FeedSource | SqlSource | BucketSource, Field(discriminator="kind")]
+
+
+class RatingScale(Section):
+    """How a numeric rating becomes a label: the label of the highest threshold that the rating reaches."""
+
+    minimum: float = Field(description="Lowest rating possible.")
+    maximum: float = Field(description="Highest rating possible.")
+    thresholds: dict[str, float] = Field(description="Lowest rating of each label, for example {negative: -4, neutral: 0, positive: 1}.")
+
+
+class Task(Section):
+    """What is learnt."""
+
+    kind: Literal["text_classification"] = "text_classification"
+    labels: tuple[str, ...] = Field(min_length=2, description="In a fixed order; for ordinal labels from low to high.")
+    positive_label: str | None = Field(None, description="With `negative_label`: valence is P(positive) - P(negative).")
+    negative_label: str | None = None
+    rating: RatingScale | None = Field(None, description="For numeric votes.")
+
+    @model_validator(mode="after")
+    def labels_are_known(self) -> Self:
+        """Every label named anywhere is one of the task's labels."""
+        named = [label for label in (self.positive_label, self.negative_label) if label is not None]
+        named += list(self.rating.thresholds) if self.rating else []
+        unknown = sorted(set(named) - set(self.labels))
+        if unknown:
+            raise ValueError(f"expected labels out of {list(self.labels)}, found {unknown}")
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError(f"expected distinct labels, found {list(self.labels)}")
+        return self
+
+
+class Cleaning(Section):
+    """Thresholds of the cleaning rules."""
+
+    min_chars: int = Field(3, ge=1, description="Shorter texts are refused (`too_short`).")
+    max_chars: int = Field(20_000, gt=0, description="Longer texts are refused (`too_long`).")
+    min_words: int = Field(1, ge=0, description="Fewer words (Chinese: characters) are refused (`too_few_words`).")
+    max_symbol_ratio: float = Field(0.6, ge=0, le=1, description="More symbols than this share are refused (`too_many_symbols`).")
+    min_language_confidence: float = Field(0.4, ge=0, le=1, description="Below it a language counts as undetermined.")
+    refuse_other_languages: bool = Field(
+        False, description="Refuse texts confidently identified as a language outside `languages` (`other_language`)."
+    )
+    near_duplicate_similarity: float = Field(0.8, gt=0, le=1, description="Jaccard similarity of shingles from which a text is refused.")
+
+
+class RuleSettings(Section):
+    """Which labeling functions vote, and with what weight beside one human vote."""
+
+    enabled: tuple[str, ...] = ("lexicon", "emoticon")
+    weight: float = Field(0.25, ge=0, description="Weight of one rule vote; one human vote weighs 1.")
+
+
+class Labeling(Section):
+    """Consensus, quorum and queue."""
+
+    rules: RuleSettings = RuleSettings()
+    min_human_votes: int = Field(5, ge=0, description="Fewer human votes do not make a quorum.")
+    min_confidence: float = Field(0.6, ge=0, le=1, description="Lower confidence waits in the queue.")
+    min_agreement: float = Field(0.4, ge=-1, le=1, description="Lowest Krippendorff alpha per source that passes the check.")
+    queue_budget: int = Field(500, ge=0, description="Most documents in the queue.")
+
+
+class Storage(Section):
+    """Splits of the data set."""
+
+    dev_share: float = Field(0.1, gt=0, lt=0.5)
+    test_share: float = Field(0.1, gt=0, lt=0.5)
+    split_salt: str = Field("textmill-1", description="Changing it draws other splits.")
+
+
+class Training(Section):
+    """Fine-tuning."""
+
+    base_model: str = Field("all-MiniLM-L6-v2", description="The packaged encoder, a folder, or any name on the model hub.")
+    epochs: int = Field(2, ge=1)
+    share: float | Literal["all"] = Field("all", description="Share of the train split to train on, drawn by hash; `all` is 1.")
+    max_tokens: int = Field(128, ge=8, le=8192, description="Longer texts are cut.")
+    batch_rows: int = Field(32, ge=1)
+    learning_rate: float = Field(5e-5, gt=0)
+    weight_decay: float = Field(0.01, ge=0)
+    warmup_share: float = Field(0.1, ge=0, lt=1)
+    valence_weight: float = Field(
+        1.0, ge=0, description="Weight of the squared error of the predicted valence beside the soft cross-entropy."
+    )
+    patience: int = Field(2, ge=1, description="Evaluations on dev without improvement before training stops.")
+    evaluations_per_epoch: int = Field(2, ge=1)
+    seed: int = 13
+    precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="`auto` takes bf16 where the hardware has it.")
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    retrain_after_new_labels: int = Field(500, ge=1, description="New labels since the champion's data set that request a retraining.")
+
+
+class Promotion(Section):
+    """When a challenger replaces the champion."""
+
+    metric: Literal["macro_f1", "accuracy", "pearson_r"] = "macro_f1"
+    max_overall_loss: float = Field(0.0, ge=0, description="Loss of the metric, overall, that is still no loss.")
+    max_slice_loss: float = Field(0.02, ge=0, description="The same on any source.")
+    bootstrap_samples: int = Field(1000, ge=100)
+
+
+class Project(Section):
+    """A whole project file."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")
+    languages: tuple[str, ...] = Field(min_length=1, description="ISO 639-1 codes of the languages expected.")
+    sources: tuple[Source, ...] = Field(min_length=1)
+    task: Task
+    cleaning: Cleaning = Cleaning()
+    labeling: Labeling = Labeling()
+    storage: Storage = Storage()
+    training: Training = Training()
+    promotion: Promotion = Promotion()
+
+    @model_validator(mode="after")
+    def source_names_are_distinct(self) -> Self:
+        """A source name is a partition: two sources cannot share one."""
+        names = [source.name for source in self.sources]
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if doubled:
+            raise ValueError(f"expected distinct source names, found {doubled} more than once")
+        return self
+
+    def source(self, name: str) -> FilesSource | FeedSource | SqlSource | BucketSource:
+        """The source of that name.
+
+        Raises:
+            KeyError: No such source; the message lists those that exist.
+        """
+        for source in self.sources:
+            if source.name == name:
+                return source
+        raise KeyError(f"expected a source out of {[source.name for source in self.sources]}, found {name!r}")

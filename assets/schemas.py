@@ -1,0 +1,470 @@
+"""Every lakehouse table, declared once: columns, types, meaning, key.
+
+From here come the DDL, the base of every expectation suite, the column metadata shown in Dagster and the asset catalog.
+What does not belong here: rules that look at more than one column (see each stage's `expectations.py`) and the ledger's
+own tables (see `resources/ledger.py`).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+ColumnType = Literal["VARCHAR", "DOUBLE", "BIGINT", "BOOLEAN", "TIMESTAMPTZ", "DOUBLE[]", "UBIGINT[]"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column: its name, SQL type, meaning in words, and what every row promises about it."""
+
+    name: str
+    type: ColumnType
+    meaning: str
+    nullable: bool = False
+    allowed: tuple[str, ...] | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of the lakehouse.
+
+    Attributes:
+        name: Also the name of its asset, when it has one, and of its suite function.
+        producer: The asset step whose increments write it; tables of one producer are audited and approved together.
+        meaning: What one row is.
+        key: Columns that identify a row. Unique within an increment; unique across the table unless `latest_by_key`.
+        latest_by_key: The published view shows only the newest row per key; older ones stay as history.
+        may_be_empty: An increment may hold no row of this table.
+    """
+
+    name: str
+    producer: str
+    meaning: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    latest_by_key: bool = False
+    may_be_empty: bool = False
+
+    def column_names(self) -> list[str]:
+        """Names in declaration order, without the ledger's `increment_id`."""
+        return [column.name for column in self.columns]
+
+
+DOCUMENT_ID = Column("document_id", "VARCHAR", "Hash of source, external id and text: identifies one revision of a document.")
+SOURCE = Column("source", "VARCHAR", "Name of the source in the project file.")
+EXTERNAL_ID = Column("external_id", "VARCHAR", "The document's id at its source.")
+PARENT_ID = Column("parent_id", "VARCHAR", "Id of the larger thing the text was cut from (article, product); the external id if none.")
+LANGUAGE = Column("language", "VARCHAR", "ISO 639-1 code of the text's language; `und` when undetermined.")
+TEXT = Column("text", "VARCHAR", "The text.")
+RAW_SHA256 = Column("raw_sha256", "VARCHAR", "Content hash of the raw bytes the row was parsed from.")
+LOCATOR = Column("locator", "VARCHAR", "Where in the raw bytes: `line 12`, `paragraph 3`, `row 7`.")
+REASON = Column("reason", "VARCHAR", "Short stable reason why the row was refused.")
+DETAIL = Column("detail", "VARCHAR", "What was expected and what was found, in words.")
+
+RAW_OBJECTS = Table(
+    "raw_objects",
+    "raw_documents",
+    "One row per fetched object; its bytes lie in the object store under `raw/<sha256>`.",
+    (
+        SOURCE,
+        Column("uri", "VARCHAR", "Where the bytes came from."),
+        RAW_SHA256,
+        Column("media_type", "VARCHAR", "Media type that selects the parser."),
+        Column("charset", "VARCHAR", "Charset declared by the transport.", nullable=True),
+        Column("role", "VARCHAR", "What the bytes hold.", allowed=("documents", "annotations")),
+        Column("parent_id", "VARCHAR", "Id given by the feed or listing to the object.", nullable=True),
+        Column("published_at", "TIMESTAMPTZ", "Publication time given by the transport.", nullable=True),
+        Column("size_bytes", "BIGINT", "Length of the bytes.", minimum=0),
+        Column("fetched_at", "TIMESTAMPTZ", "When the bytes were fetched (UTC)."),
+    ),
+    ("source", "uri", "raw_sha256"),
+    latest_by_key=True,
+    may_be_empty=True,
+)
+
+RAW_DOCUMENTS = Table(
+    "raw_documents",
+    "raw_documents",
+    "One row per document and revision, as collected.",
+    (
+        DOCUMENT_ID,
+        SOURCE,
+        EXTERNAL_ID,
+        PARENT_ID,
+        Column("revision", "BIGINT", "1 for the first text seen under this external id, then counted up.", minimum=1),
+        TEXT,
+        Column("title", "VARCHAR", "Title, where the source has one.", nullable=True),
+        Column("url", "VARCHAR", "Address for people, where there is one.", nullable=True),
+        Column("published_at", "TIMESTAMPTZ", "Publication time, where the source has one.", nullable=True),
+        RAW_SHA256,
+        LOCATOR,
+        Column("collected_at", "TIMESTAMPTZ", "When textmill collected it (UTC)."),
+    ),
+    ("document_id",),
+    may_be_empty=True,
+)
+
+REJECTED_RECORDS = Table(
+    "rejected_records",
+    "raw_documents",
+    "One row per record or fetch that collection could not turn into a document.",
+    (
+        SOURCE,
+        Column("uri", "VARCHAR", "Where the bytes came from, or were expected."),
+        Column("raw_sha256", "VARCHAR", "Content hash of the raw bytes; empty when nothing could be fetched.", nullable=True),
+        LOCATOR,
+        REASON,
+        DETAIL,
+        Column("rejected_at", "TIMESTAMPTZ", "When (UTC)."),
+    ),
+    ("source", "uri", "raw_sha256", "locator"),
+    latest_by_key=True,
+    may_be_empty=True,
+)
+
+COLLECTION_CURSORS = Table(
+    "collection_cursors",
+    "raw_documents",
+    "One row per thing a source has already read: file fingerprint, ETag, last id.",
+    (
+        SOURCE,
+        Column("cursor_key", "VARCHAR", "What was read: a path, a URL, a query."),
+        Column("cursor_value", "VARCHAR", "How far: fingerprint, validators, last value."),
+    ),
+    ("source", "cursor_key"),
+    latest_by_key=True,
+    may_be_empty=True,
+)
+
+RAW_ANNOTATIONS = Table(
+    "raw_annotations",
+    "raw_annotations",
+    "One row per vote that arrived with the data, as collected.",
+    (
+        Column("vote_id", "VARCHAR", "Hash of document, annotator and answer."),
+        DOCUMENT_ID,
+        SOURCE,
+        EXTERNAL_ID,
+        Column("annotator_id", "VARCHAR", "Who voted; `anonymous:NN` where the source does not identify raters."),
+        Column("value", "DOUBLE", "Numeric rating, when the vote is one.", nullable=True),
+        Column("label", "VARCHAR", "Named label, when the vote is one.", nullable=True),
+        RAW_SHA256,
+        Column("collected_at", "TIMESTAMPTZ", "When textmill collected it (UTC)."),
+    ),
+    ("vote_id",),
+    may_be_empty=True,
+)
+
+REJECTED_ANNOTATIONS = Table(
+    "rejected_annotations",
+    "raw_annotations",
+    "One row per arriving vote that could not be used.",
+    (
+        SOURCE,
+        Column("uri", "VARCHAR", "Where the vote came from."),
+        RAW_SHA256,
+        LOCATOR,
+        REASON,
+        DETAIL,
+        Column("rejected_at", "TIMESTAMPTZ", "When (UTC)."),
+    ),
+    ("source", "uri", "raw_sha256", "locator"),
+    latest_by_key=True,
+    may_be_empty=True,
+)
+
+CLUSTER_ID = Column("cluster_id", "VARCHAR", "Near-duplicate cluster: the document id of its earliest member.")
+
+CLEAN_DOCUMENTS = Table(
+    "clean_documents",
+    "clean_documents",
+    "One row per document that passed every cleaning rule.",
+    (
+        DOCUMENT_ID,
+        SOURCE,
+        EXTERNAL_ID,
+        PARENT_ID,
+        Column("revision", "BIGINT", "Revision of the external id.", minimum=1),
+        TEXT,
+        Column("title", "VARCHAR", "Title; empty when the source has none (see `has_title`)."),
+        Column("has_title", "BOOLEAN", "False when the title was filled in."),
+        LANGUAGE,
+        Column("language_confidence", "DOUBLE", "Probability given by the language identifier.", minimum=0, maximum=1),
+        Column("is_repaired", "BOOLEAN", "True when decoding damage was repaired."),
+        Column("text_chars", "BIGINT", "Length in characters.", minimum=1),
+        Column("text_words", "BIGINT", "Length in words; Chinese counts characters.", minimum=0),
+        Column("symbol_ratio", "DOUBLE", "Share of characters that are neither letters, digits nor white space.", minimum=0, maximum=1),
+        CLUSTER_ID,
+        Column("published_at", "TIMESTAMPTZ", "Publication time; the collection time when the source has none."),
+        Column("has_published_at", "BOOLEAN", "False when the publication time was filled in."),
+        Column("collected_at", "TIMESTAMPTZ", "When textmill collected it (UTC)."),
+    ),
+    ("document_id",),
+    may_be_empty=True,
+)
+
+REJECTED_DOCUMENTS = Table(
+    "rejected_documents",
+    "clean_documents",
+    "One row per document that a cleaning rule refused; its text stays in `raw_documents`.",
+    (
+        DOCUMENT_ID,
+        SOURCE,
+        EXTERNAL_ID,
+        REASON,
+        DETAIL,
+        Column("duplicate_of", "VARCHAR", "The document kept instead, for duplicates.", nullable=True),
+        Column("rejected_at", "TIMESTAMPTZ", "When (UTC)."),
+    ),
+    ("document_id",),
+    may_be_empty=True,
+)
+
+DUPLICATE_INDEX = Table(
+    "duplicate_index",
+    "clean_documents",
+    "One row per clean document: what later increments are compared with.",
+    (
+        DOCUMENT_ID,
+        Column("text_sha256", "VARCHAR", "Hash of the text folded for exact comparison."),
+        Column("scheme", "VARCHAR", "Identifies shingling, hashing and banding; sketches of other schemes are not comparable."),
+        Column("bands", "UBIGINT[]", "One hash per LSH band; empty for texts too short to sketch."),
+        CLUSTER_ID,
+    ),
+    ("document_id",),
+    may_be_empty=True,
+)
+
+TOKENS = Table(
+    "tokens",
+    "tokens",
+    "One row per clean document: its words, for search and baselines.",
+    (
+        DOCUMENT_ID,
+        SOURCE,
+        LANGUAGE,
+        Column("tokens", "VARCHAR", "Segmented, lower-cased, stop words removed, stemmed; joined by spaces."),
+        Column("tokens_count", "BIGINT", "How many.", minimum=0),
+    ),
+    ("document_id",),
+)
+
+VOTER_KINDS = ("human", "rule", "model")
+VOTE_COLUMNS = (
+    Column("vote_id", "VARCHAR", "Hash of document, annotator and answer."),
+    DOCUMENT_ID,
+    SOURCE,
+    Column("annotator_id", "VARCHAR", "Who voted: a person, `rule:<name>` or `model:<id>`."),
+    Column("voter_kind", "VARCHAR", "What kind of voter.", allowed=VOTER_KINDS),
+    Column("label", "VARCHAR", "A label of the task."),
+    Column("value", "DOUBLE", "Numeric rating behind the label, when there was one.", nullable=True),
+)
+
+ANNOTATIONS = Table(
+    "annotations",
+    "annotations",
+    "One row per usable human vote, in the task's labels.",
+    VOTE_COLUMNS,
+    ("vote_id",),
+    may_be_empty=True,
+)
+
+REJECTED_VOTES = Table(
+    "rejected_votes",
+    "annotations",
+    "One row per human vote that does not fit the task.",
+    (
+        Column("vote_id", "VARCHAR", "The vote in `raw_annotations`."),
+        DOCUMENT_ID,
+        SOURCE,
+        REASON,
+        DETAIL,
+    ),
+    ("vote_id",),
+    may_be_empty=True,
+)
+
+RULE_VOTES = Table(
+    "rule_votes",
+    "rule_votes",
+    "One row per vote of a labeling function; an abstention is no row.",
+    VOTE_COLUMNS,
+    ("vote_id",),
+    may_be_empty=True,
+)
+
+LABELED_DOCUMENTS = Table(
+    "labeled_documents",
+    "labeled_documents",
+    "One row per document and consensus; the newest counts. Rows with `is_confident = false` wait in `labeling_queue`.",
+    (
+        DOCUMENT_ID,
+        SOURCE,
+        LANGUAGE,
+        Column("label", "VARCHAR", "Consensus label; empty when nobody voted.", nullable=True),
+        Column("distribution", "DOUBLE[]", "Share of the weighted votes per label, in the task's order."),
+        Column("confidence", "DOUBLE", "Posterior probability that the label beats the runner-up among annotators.", minimum=0, maximum=1),
+        Column("is_confident", "BOOLEAN", "Votes and confidence reach the quorum."),
+        Column("votes_count", "BIGINT", "Votes of all kinds.", minimum=0),
+        Column("human_votes_count", "BIGINT", "Votes of people.", minimum=0),
+        Column("mean_rating", "DOUBLE", "Mean of the numeric human ratings, in rating units.", nullable=True),
+        Column("ratings", "DOUBLE[]", "The numeric human ratings, sorted."),
+        Column("reason", "VARCHAR", "Why it is not confident.", nullable=True, allowed=("no_votes", "too_few_votes", "low_confidence")),
+    ),
+    ("document_id",),
+    latest_by_key=True,
+)
+
+LABELING_QUEUE = Table(
+    "labeling_queue",
+    "labeling_queue",
+    "One row per document that people should label next, most useful first.",
+    (
+        DOCUMENT_ID,
+        SOURCE,
+        LANGUAGE,
+        TEXT,
+        Column("position", "BIGINT", "Rank in the queue, from 1.", minimum=1),
+        Column("reason", "VARCHAR", "Why it waits.", allowed=("no_votes", "too_few_votes", "low_confidence")),
+        Column("confidence", "DOUBLE", "Confidence of the present consensus.", minimum=0, maximum=1),
+        Column("votes_count", "BIGINT", "Votes it already has.", minimum=0),
+    ),
+    ("document_id",),
+    may_be_empty=True,
+)
+
+SPLITS = ("train", "dev", "test")
+TRAINING_DATASET = Table(
+    "training_dataset",
+    "training_dataset",
+    "One row per document of the current frozen data set version.",
+    (
+        Column("dataset_version", "VARCHAR", "Content hash of the data set."),
+        DOCUMENT_ID,
+        SOURCE,
+        LANGUAGE,
+        TEXT,
+        Column("label", "VARCHAR", "Consensus label."),
+        Column("distribution", "DOUBLE[]", "Vote distribution in the task's label order: the soft label."),
+        Column("confidence", "DOUBLE", "Confidence of the consensus.", minimum=0, maximum=1),
+        Column("mean_rating", "DOUBLE", "Mean human rating, in rating units.", nullable=True),
+        Column("ratings", "DOUBLE[]", "The numeric human ratings, sorted."),
+        Column("group_id", "VARCHAR", "Documents of one group (same source document or near-duplicate cluster) share a split."),
+        Column("split", "VARCHAR", "Which split.", allowed=SPLITS),
+    ),
+    ("document_id",),
+)
+
+SEARCH_INDEX = Table(
+    "search_index",
+    "search_index",
+    "One row per document that the full-text index holds.",
+    (DOCUMENT_ID, SOURCE, LANGUAGE),
+    ("document_id",),
+)
+
+FINE_TUNED_MODEL = Table(
+    "fine_tuned_model",
+    "fine_tuned_model",
+    "One row per trained model.",
+    (
+        Column("model_id", "VARCHAR", "Hash of data set version, recipe, base model and code version."),
+        Column("dataset_version", "VARCHAR", "Data set it was trained on."),
+        Column("base_model", "VARCHAR", "Name of the pre-trained encoder."),
+        Column("code_version", "VARCHAR", "Version of the training code."),
+        Column("recipe", "VARCHAR", "Training settings as canonical JSON."),
+        Column("seed", "BIGINT", "Random seed."),
+        Column("device", "VARCHAR", "Hardware it was trained on."),
+        Column("train_rows", "BIGINT", "Rows trained on.", minimum=1),
+        Column("train_share", "DOUBLE", "Share of the train split that was used.", minimum=0, maximum=1),
+        Column("best_epoch", "DOUBLE", "Epoch whose weights were kept.", minimum=0),
+        Column("dev_macro_f1", "DOUBLE", "Macro F1 on the dev split.", minimum=0, maximum=1),
+        Column("training_seconds", "DOUBLE", "Wall time of training.", minimum=0),
+        Column("model_key", "VARCHAR", "Prefix of the model's files in the object store."),
+        Column("manifest_sha256", "VARCHAR", "Content hash of its manifest, which lists the hash of every file."),
+        Column("trained_at", "TIMESTAMPTZ", "When training ended (UTC)."),
+    ),
+    ("model_id",),
+)
+
+EVALUATION_REPORT = Table(
+    "evaluation_report",
+    "evaluation_report",
+    "One row per model, scorer, slice and metric on the frozen test split.",
+    (
+        Column("model_id", "VARCHAR", "The model reported on."),
+        Column("dataset_version", "VARCHAR", "Data set whose test split was scored."),
+        Column("scorer", "VARCHAR", "What predicted: the model or a baseline beside it."),
+        Column("slice", "VARCHAR", "`overall` or `source=<name>`."),
+        Column("metric", "VARCHAR", "Name of the metric."),
+        Column("value", "DOUBLE", "Its value."),
+        Column("low", "DOUBLE", "Lower end of the bootstrap 95 % interval.", nullable=True),
+        Column("high", "DOUBLE", "Upper end of the bootstrap 95 % interval.", nullable=True),
+        Column("rows_count", "BIGINT", "Test rows in the slice.", minimum=1),
+    ),
+    ("model_id", "dataset_version", "scorer", "slice", "metric"),
+)
+
+CHAMPION_MODEL = Table(
+    "champion_model",
+    "champion_model",
+    "One row per promotion decision, newest last; the newest promotion or rollback names the champion.",
+    (
+        Column("decision_id", "VARCHAR", "Identifies the decision."),
+        Column("challenger_id", "VARCHAR", "Model that was judged, or to which was rolled back."),
+        Column("previous_champion_id", "VARCHAR", "Champion before.", nullable=True),
+        Column("champion_id", "VARCHAR", "Champion after.", nullable=True),
+        Column("decision", "VARCHAR", "What was decided.", allowed=("promoted", "refused", "rolled_back")),
+        Column("reason", "VARCHAR", "Why, in words."),
+        Column("dataset_version", "VARCHAR", "Frozen test split both were scored on."),
+        Column("evidence", "VARCHAR", "The comparison per slice as JSON."),
+        Column("decided_at", "TIMESTAMPTZ", "When (UTC)."),
+    ),
+    ("decision_id",),
+)
+
+TABLES: dict[str, Table] = {
+    table.name: table
+    for table in (
+        RAW_OBJECTS,
+        RAW_DOCUMENTS,
+        REJECTED_RECORDS,
+        COLLECTION_CURSORS,
+        RAW_ANNOTATIONS,
+        REJECTED_ANNOTATIONS,
+        CLEAN_DOCUMENTS,
+        REJECTED_DOCUMENTS,
+        DUPLICATE_INDEX,
+        TOKENS,
+        ANNOTATIONS,
+        REJECTED_VOTES,
+        RULE_VOTES,
+        LABELED_DOCUMENTS,
+        LABELING_QUEUE,
+        TRAINING_DATASET,
+        SEARCH_INDEX,
+        FINE_TUNED_MODEL,
+        EVALUATION_REPORT,
+        CHAMPION_MODEL,
+    )
+}
+
+
+def tables_of(producer: str) -> list[Table]:
+    """Tables written by one step, in declaration order."""
+    return [table for table in TABLES.values() if table.producer == producer]
+
+
+def check_columns(table: Table, found: Iterable[str]) -> None:
+    """Raise unless a frame has exactly the table's columns (in any order).
+
+    Raises:
+        ValueError: Columns are missing or unknown; the message lists both.
+    """
+    expected, actual = set(table.column_names()), set(found)
+    if expected != actual:
+        raise ValueError(
+            f"Table {table.name}: expected columns {sorted(expected)}, found {sorted(actual)}; "
+            f"missing {sorted(expected - actual)}, unknown {sorted(actual - expected)}."
+        )

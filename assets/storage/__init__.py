@@ -1,0 +1,1 @@
+"""Storage: frozen data sets and the search index."""

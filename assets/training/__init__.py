@@ -1,0 +1,1 @@
+"""Training: fine-tune, compare, report, promote."""

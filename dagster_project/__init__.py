@@ -1,0 +1,1 @@
+"""Assembly: what runs where. `definitions.py` first; no data logic belongs here."""
