@@ -1,0 +1,79 @@
+"""The audit: validates the staged increments of an asset against its suites and records the verdict in the ledger.
+
+A check that cannot run fails; an increment that fails any ERROR expectation is rejected and stays invisible.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from assets.quality.suites import Expectation, Suite
+from assets.quality.validation import Verdict, validate
+from resources import liveness
+from resources.lakehouse import Lakehouse
+from resources.ledger import Increment
+
+
+@dataclass(frozen=True)
+class AuditedIncrement:
+    """The verdicts on one increment, per table."""
+
+    increment: Increment
+    verdicts: dict[str, list[Verdict]]
+
+    @property
+    def is_approved(self) -> bool:
+        """No ERROR expectation failed."""
+        return all(verdict.passed or verdict.expectation.severity == "WARN" for verdicts in self.verdicts.values() for verdict in verdicts)
+
+
+def audit(lakehouse: Lakehouse, producer: str, suites: Sequence[Suite], run_id: str) -> list[AuditedIncrement]:
+    """Validate and decide every increment of a producer that waits and is not another live run's to decide."""
+    waiting = [
+        increment
+        for increment in lakehouse.staged(producer)
+        if increment.run_id == run_id or not liveness.is_alive_elsewhere(lakehouse.runs_folder, increment.run_id)
+    ]
+    audited = [AuditedIncrement(increment, verdicts_on(lakehouse, increment, suites)) for increment in waiting]
+    for result in audited:
+        lakehouse.decide(result.increment, approved=result.is_approved)
+    return audited
+
+
+def verdicts_on(lakehouse: Lakehouse, increment: Increment, suites: Sequence[Suite]) -> dict[str, list[Verdict]]:
+    """Verdicts on one increment, per table, in the suites' order."""
+    facts = lakehouse.facts(increment)
+    return {suite.table.name: _verdicts_on_table(lakehouse, increment, suite, facts) for suite in suites}
+
+
+def _verdicts_on_table(lakehouse: Lakehouse, increment: Increment, suite: Suite, facts: dict[str, float]) -> list[Verdict]:
+    about_facts = [expectation for expectation in suite.expectations if expectation.looks_at == "facts"]
+    about_rows = [expectation for expectation in suite.expectations if expectation.looks_at == "rows"]
+    table_facts = lakehouse.table_facts(suite.table.name, increment)
+    verdicts = validate(pd.DataFrame([facts | table_facts]), about_facts)
+    if about_rows and table_facts["rows_staged"]:
+        columns = sorted({column for expectation in about_rows for column in expectation.columns})
+        chunks = lakehouse.staged_rows(suite.table.name, increment.increment_id, columns)
+        verdicts += merge(about_rows, (validate(chunk, about_rows) for chunk in chunks))
+    else:
+        verdicts += [Verdict(expectation, passed=True) for expectation in about_rows]
+    order = {expectation.name: position for position, expectation in enumerate(suite.expectations)}
+    return sorted(verdicts, key=lambda verdict: order[verdict.expectation.name])
+
+
+def merge(expectations: Sequence[Expectation], chunks: Iterable[list[Verdict]]) -> list[Verdict]:
+    """Verdicts on all chunks as one: a promise about rows holds if it holds in every chunk; counts add up."""
+    merged = {expectation.name: Verdict(expectation, passed=True) for expectation in expectations}
+    for verdicts in chunks:
+        for verdict in verdicts:
+            if not verdict.passed:
+                merged[verdict.expectation.name] = _add(merged[verdict.expectation.name], verdict)
+    return list(merged.values())
+
+
+def _add(total: Verdict, failed: Verdict) -> Verdict:
+    counts = {
+        name: total.counts.get(name, 0.0) + value for name, value in failed.counts.items() if name in ("unexpected_count", "missing_count")
+    }
+    return Verdict(total.expectation, passed=False, counts=counts, problem=total.problem or failed.problem)

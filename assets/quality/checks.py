@@ -1,0 +1,94 @@
+"""Suites as Dagster checks: one blocking check per expectation, from one validation pass per step.
+
+The checks decide an increment's fate in the ledger, which is what holds across runs; `blocking=True` besides stops the rest of
+the run. Where one run wrote several partitions and only some of them failed, the failure is reported as a warning, so that one
+bad source does not stop the others; its own rows stay invisible all the same.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+import dagster as dg
+
+from assets.quality.audit import AuditedIncrement, audit
+from assets.quality.suites import Expectation, Suite
+from resources.lakehouse import Lakehouse
+
+
+def build_checks(producer: str, suites: Sequence[Suite], asset_names: Sequence[str]) -> dg.AssetChecksDefinition:
+    """Checks for one step.
+
+    Args:
+        producer: The step.
+        suites: One per table that the step writes.
+        asset_names: Assets of the step; tables that are no asset report on the first.
+    """
+    promises = {
+        (asset_of(suite, asset_names), check_name(suite, expectation, asset_names)): (suite, expectation)
+        for suite in suites
+        for expectation in suite.expectations
+    }
+
+    @dg.multi_asset_check(name=f"audit_{producer}", specs=[_spec(*key, expectation) for key, (_, expectation) in promises.items()])
+    def audit_step(context: dg.AssetCheckExecutionContext, lakehouse: dg.ResourceParam[Lakehouse]) -> Iterable[dg.AssetCheckResult]:
+        audited = audit(lakehouse, producer, suites, context.run.run_id)
+        if not audited:
+            yield from _results_without_increment(lakehouse, producer, promises, context.run.run_id)
+            return
+        for (asset_name, name), (suite, expectation) in promises.items():
+            yield _result(asset_name, name, suite, expectation, audited)
+
+    return audit_step
+
+
+def asset_of(suite: Suite, asset_names: Sequence[str]) -> str:
+    """The asset that a table's checks appear on."""
+    return suite.table.name if suite.table.name in asset_names else asset_names[0]
+
+
+def check_name(suite: Suite, expectation: Expectation, asset_names: Sequence[str]) -> str:
+    """Name of a check; checks of tables that are no asset carry the table's name."""
+    return expectation.name if suite.table.name in asset_names else f"{suite.table.name}__{expectation.name}"
+
+
+def _spec(asset_name: str, name: str, expectation: Expectation) -> dg.AssetCheckSpec:
+    return dg.AssetCheckSpec(name, asset=asset_name, description=expectation.meaning, blocking=expectation.severity == "ERROR")
+
+
+def _result(asset_name: str, name: str, suite: Suite, expectation: Expectation, audited: Sequence[AuditedIncrement]) -> dg.AssetCheckResult:
+    verdicts = {
+        result.increment: verdict
+        for result in audited
+        for verdict in result.verdicts[suite.table.name]
+        if verdict.expectation.name == expectation.name
+    }
+    failed = {increment: verdict for increment, verdict in verdicts.items() if not verdict.passed}
+    stops_the_run = expectation.severity == "ERROR" and not any(result.is_approved for result in audited)
+    metadata: dict[str, dg.MetadataValue] = {"increments": dg.MetadataValue.int(len(verdicts))}
+    for increment, verdict in failed.items():
+        prefix = f"{increment.partition}: " if increment.partition else ""
+        metadata |= {f"{prefix}{key}": dg.MetadataValue.float(value) for key, value in verdict.counts.items()}
+        metadata[f"{prefix}verdict"] = dg.MetadataValue.text(verdict.problem or f"{expectation.meaning} This does not hold.")
+    return dg.AssetCheckResult(
+        passed=not failed,
+        asset_key=asset_name,
+        check_name=name,
+        severity=dg.AssetCheckSeverity.ERROR if stops_the_run else dg.AssetCheckSeverity.WARN,
+        metadata=metadata,
+        description=expectation.meaning,
+    )
+
+
+def _results_without_increment(
+    lakehouse: Lakehouse, producer: str, promises: Mapping[tuple[str, str], tuple[Suite, Expectation]], run_id: str
+) -> Iterator[dg.AssetCheckResult]:
+    """No increment waits: the last verdict stands, unless there never was one or this run's increment was taken away."""
+    increments = lakehouse.increments(producer)
+    replaced = any(increment.run_id == run_id and increment.state == "rejected" for increment in increments)
+    approved = any(increment.state == "approved" for increment in increments)
+    description = "Nothing new to audit; the last verdict stands."
+    if replaced:
+        description = "Expected this run's increment to wait for its audit, found that another run replaced it. Materialize again."
+    elif not approved:
+        description = f"Expected an approved increment of {producer}, found that none was ever approved."
+    for asset_name, name in promises:
+        yield dg.AssetCheckResult(passed=approved and not replaced, asset_key=asset_name, check_name=name, description=description)

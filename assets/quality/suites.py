@@ -1,0 +1,100 @@
+"""What a suite is: plain data that names Great Expectations' expectations without importing them.
+
+Stages declare their suites with these in `expectations.py`; `validation.py` runs them; `checks.py` turns each expectation into a
+Dagster check. Expectations look either at the staged rows of a table or at facts: one number per name, computed in SQL for the
+whole increment (row counts, missing values, doubled keys, row accounting) or measured by the asset (agreement, shares).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from assets.schemas import Table
+
+Severity = Literal["ERROR", "WARN"]
+
+
+@dataclass(frozen=True)
+class Expectation:
+    """One promise.
+
+    Attributes:
+        name: Name of the Dagster check; unique within the suite.
+        meaning: The sentence that is true when it holds.
+        type: Great Expectations' name, for example `expect_column_values_to_not_be_null`.
+        kwargs: Its arguments.
+        looks_at: The staged rows, or the facts.
+        severity: ERROR rejects the increment, WARN reports.
+    """
+
+    name: str
+    meaning: str
+    type: str
+    kwargs: Mapping[str, Any]
+    looks_at: Literal["rows", "facts"] = "rows"
+    severity: Severity = "ERROR"
+
+    @property
+    def columns(self) -> list[str]:
+        """Columns that the expectation reads."""
+        single = [self.kwargs[key] for key in ("column", "column_A", "column_B") if key in self.kwargs]
+        return single + list(self.kwargs.get("column_list", ()))
+
+
+@dataclass(frozen=True)
+class Suite:
+    """The promises of one table."""
+
+    table: Table
+    expectations: tuple[Expectation, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        """Refuse two expectations of one name.
+
+        Raises:
+            ValueError: A name appears twice.
+        """
+        names = [expectation.name for expectation in self.expectations]
+        doubled = sorted({name for name in names if names.count(name) > 1})
+        if doubled:
+            raise ValueError(f"Suite {self.table.name}: expected distinct expectation names, found {doubled} more than once.")
+
+
+def expect_rows(name: str, meaning: str, type: str, severity: Severity = "ERROR", **kwargs: object) -> Expectation:
+    """A promise about each staged row; `type` without its leading `expect_`."""
+    return Expectation(name, meaning, f"expect_{type}", kwargs, "rows", severity)
+
+
+def expect_fact(
+    name: str, meaning: str, fact: str, *, minimum: float | None = None, maximum: float | None = None, severity: Severity = "ERROR"
+) -> Expectation:
+    """A promise about a number known of the whole increment; a fact that is missing breaks it."""
+    kwargs = {"column": fact, "min_value": minimum, "max_value": maximum}
+    return Expectation(name, meaning, "expect_column_values_to_be_between", kwargs, "facts", severity)
+
+
+def suite(table: Table, *own: Expectation) -> Suite:
+    """The promises that follow from a table's declaration, and the stage's own."""
+    return Suite(table, (*declared_promises(table), *own))
+
+
+def declared_promises(table: Table) -> tuple[Expectation, ...]:
+    """Promises that every table makes: rows, required values, declared sets and ranges, unique keys, row accounting."""
+    keys = ", ".join(table.key)
+    promises = [
+        expect_fact("required_values_are_present", "Every required column is filled in every row.", "required_values_missing", maximum=0),
+        expect_fact("values_fit_the_schema", "Every value lies in its column's declared set or range.", "values_outside_schema", maximum=0),
+        expect_fact("keys_are_unique", f"No two rows share ({keys}).", "duplicate_keys", maximum=0),
+    ]
+    if not table.may_be_empty:
+        promises.insert(0, expect_fact("has_rows", "The increment has rows.", "rows_staged", minimum=1))
+    else:
+        promises.insert(0, expect_fact("row_count_is_known", "The increment's rows were counted.", "rows_staged", minimum=0))
+    if table.name == table.producer:
+        promises += [
+            expect_fact("work_was_done", "The increment read at least one row.", "rows_in", minimum=1),
+            expect_fact(
+                "every_row_is_accounted_for", "Rows in = rows out + rows rejected + rows skipped.", "rows_unaccounted", minimum=0, maximum=0
+            ),
+        ]
+    return tuple(promises)

@@ -1,0 +1,108 @@
+"""Runs expectations on a frame: the only code that drives Great Expectations.
+
+Importing the library takes seconds and 200 MB, so it happens inside the first validation of a process and never while
+definitions load. A verdict is asked for cheaply (booleans only); counts are computed for what failed. Results never carry
+values of the data: a check that finds an e-mail address must not publish it.
+"""
+
+import os
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from assets.quality.suites import Expectation
+
+if TYPE_CHECKING:
+    from great_expectations.datasource.fluent.interfaces import Batch
+
+COUNTED = ("element_count", "unexpected_count", "unexpected_percent", "missing_count")
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Whether one expectation held.
+
+    Attributes:
+        expectation: Which.
+        passed: False also when it could not be run.
+        counts: Numbers about the failure: elements, unexpected, missing.
+        problem: Why it could not be run, without data values; empty if it ran.
+    """
+
+    expectation: Expectation
+    passed: bool
+    counts: dict[str, float] = field(default_factory=dict)
+    problem: str = ""
+
+
+@lru_cache(maxsize=1)
+def _context() -> Any:  # noqa: ANN401  # the type would import the library
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    import great_expectations as gx
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    return context
+
+
+def open_batch(frame: pd.DataFrame) -> "Batch":
+    """A frame as something that Great Expectations validates."""
+    context = _context()
+    name = f"frame-{uuid.uuid4()}"
+    source = context.data_sources.add_pandas(name)
+    try:
+        definition = source.add_dataframe_asset(name).add_batch_definition_whole_dataframe(name)
+        return definition.get_batch(batch_parameters={"dataframe": frame})
+    finally:
+        context.data_sources.delete(name)
+
+
+def validate(frame: pd.DataFrame, expectations: Sequence[Expectation]) -> list[Verdict]:
+    """One verdict per expectation, in order.
+
+    Args:
+        frame: The rows or the facts.
+        expectations: What must hold.
+    """
+    if not expectations:
+        return []
+    batch = open_batch(frame)
+    cheap = _run(batch, expectations, "BOOLEAN_ONLY")
+    failed = [expectation for expectation, result in zip(expectations, cheap, strict=True) if not result.success]
+    details = dict(zip((expectation.name for expectation in failed), _run(batch, failed, "BASIC"), strict=True))
+    return [
+        Verdict(expectation, passed=True) if expectation.name not in details else explain(expectation, details[expectation.name])
+        for expectation in expectations
+    ]
+
+
+def _run(batch: "Batch", expectations: Sequence[Expectation], result_format: str) -> list[Any]:
+    import great_expectations as gx
+    from great_expectations.expectations.registry import get_expectation_impl
+
+    if not expectations:
+        return []
+    built = [get_expectation_impl(expectation.type)(**expectation.kwargs) for expectation in expectations]
+    for position, expectation in enumerate(built):
+        expectation.meta = {"position": position}
+    results = batch.validate(gx.ExpectationSuite("suite", expectations=built), result_format=result_format).results
+    return sorted(results, key=lambda result: result.expectation_config.meta["position"])
+
+
+def explain(expectation: Expectation, result: Any) -> Verdict:  # noqa: ANN401  # the type would import the library
+    """Keep the numbers of a failed result and drop everything that quotes data."""
+    counts = {name: float(result.result[name]) for name in COUNTED if result.result.get(name) is not None}
+    return Verdict(expectation, passed=False, counts=counts, problem="" if counts else problem_of(expectation, result))
+
+
+def problem_of(expectation: Expectation, result: Any) -> str:  # noqa: ANN401  # the type would import the library
+    """Why an expectation could not be run: the names of its columns and the error's kind, never its text."""
+    info = result.exception_info or {}
+    entries = [info] if "raised_exception" in info else [entry for entry in info.values() if isinstance(entry, dict)]
+    kinds = sorted({str(entry.get("exception_message", "")).split(":")[0][:60] for entry in entries if entry.get("raised_exception")})
+    return f"could not be run on columns {expectation.columns}: {', '.join(kinds) or 'no result'}"
