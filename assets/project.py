@@ -159,9 +159,7 @@ class Training(Section):
     learning_rate: float = Field(5e-5, gt=0)
     weight_decay: float = Field(0.01, ge=0)
     warmup_share: float = Field(0.1, ge=0, lt=1)
-    valence_weight: float = Field(
-        1.0, ge=0, description="Weight of the squared error of the predicted valence beside soft cross-entropy."
-    )
+    valence_weight: float = Field(1.0, ge=0, description="Weight of the squared error of the predicted valence beside soft cross-entropy.")
     patience: int = Field(2, ge=1, description="Evaluations on dev without improvement before training stops.")
     evaluations_per_epoch: int = Field(2, ge=1)
     seed: int = 13

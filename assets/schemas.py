@@ -140,7 +140,7 @@ COLLECTION_CURSORS = Table(
 RAW_ANNOTATIONS = Table(
     "raw_annotations",
     "raw_annotations",
-    "One row per vote that arrived with the data, as collected.",
+    "One row per vote that arrived with the data, as collected; an annotator's newest vote on a document counts.",
     (
         Column("vote_id", "VARCHAR", "Hash of document, annotator and answer."),
         DOCUMENT_ID,
@@ -152,7 +152,8 @@ RAW_ANNOTATIONS = Table(
         RAW_SHA256,
         Column("collected_at", "TIMESTAMPTZ", "When textmill collected it (UTC)."),
     ),
-    ("vote_id",),
+    ("document_id", "annotator_id"),
+    latest_by_key=True,
     may_be_empty=True,
 )
 
@@ -194,7 +195,7 @@ CLEAN_DOCUMENTS = Table(
         Column("is_repaired", "BOOLEAN", "True when decoding damage was repaired."),
         Column("text_chars", "BIGINT", "Length in characters.", minimum=1),
         Column("text_words", "BIGINT", "Length in words; Chinese counts characters.", minimum=0),
-        Column("symbol_ratio", "DOUBLE", "Share of characters that are neither letters, digits nor white space.", minimum=0, maximum=1),
+        Column("symbol_ratio", "DOUBLE", "Share of characters that are symbols; a run of one symbol counts once.", minimum=0, maximum=1),
         CLUSTER_ID,
         Column("published_at", "TIMESTAMPTZ", "Publication time; the collection time when the source has none."),
         Column("has_published_at", "BOOLEAN", "False when the publication time was filled in."),
@@ -266,7 +267,8 @@ ANNOTATIONS = Table(
     "annotations",
     "One row per usable human vote, in the task's labels.",
     VOTE_COLUMNS,
-    ("vote_id",),
+    ("document_id", "annotator_id"),
+    latest_by_key=True,
     may_be_empty=True,
 )
 
@@ -281,7 +283,8 @@ REJECTED_VOTES = Table(
         REASON,
         DETAIL,
     ),
-    ("vote_id",),
+    ("document_id", "vote_id"),
+    latest_by_key=True,
     may_be_empty=True,
 )
 
@@ -290,7 +293,8 @@ RULE_VOTES = Table(
     "rule_votes",
     "One row per vote of a labeling function; an abstention is no row.",
     VOTE_COLUMNS,
-    ("vote_id",),
+    ("document_id", "annotator_id"),
+    latest_by_key=True,
     may_be_empty=True,
 )
 

@@ -94,6 +94,18 @@ class Step:
                 frame = spooled_rows(connection, name, offset, batch_rows)
             yield frame.drop(columns="increment_id")
 
+    def changed_keys(self, tables: Sequence[str], key: str, batch_rows: int = BATCH_ROWS) -> Iterator[pd.DataFrame]:
+        """Distinct values of a column over the new rows of several upstream tables, in frames of bounded size."""
+        chosen = self.plan.all_inputs if self.is_rebuild else self.plan.new_inputs
+        ids = sorted({identifier for found in chosen.values() for identifier in found})
+        parts = [f'SELECT "{key}" FROM lake.published.{table} WHERE list_contains($ids, increment_id)' for table in tables]
+        with self.lakehouse.session() as connection:
+            rows = spool(connection, "changed_keys", f'SELECT DISTINCT "{key}" FROM ({" UNION ALL ".join(parts)}) ORDER BY 1', {"ids": ids})
+        for offset in range(0, rows, batch_rows):
+            with self.lakehouse.session() as connection:
+                frame = spooled_rows(connection, "changed_keys", offset, batch_rows)
+            yield frame
+
     def lookup(self, table: str, keys: pd.DataFrame) -> pd.DataFrame:
         """Published rows, and rows this step wrote so far, that match a frame of key values.
 

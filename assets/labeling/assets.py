@@ -1,0 +1,115 @@
+"""Wiring of the labeling stage: annotations and rule votes in, consensus and queue out."""
+
+from collections.abc import Iterator
+
+import dagster as dg
+import numpy as np
+import pandas as pd
+
+from assets.labeling.agreement import VOTE_COUNTS_SQL, Agreement, measure_agreement
+from assets.labeling.consensus import decide_labels
+from assets.labeling.queue import CANDIDATES_SQL, rank
+from assets.labeling.rules import apply_rules, chosen_rules
+from assets.labeling.votes import to_votes
+from assets.project import Project
+from assets.schemas import ANNOTATIONS, LABELED_DOCUMENTS, LABELING_QUEUE, RULE_VOTES
+from assets.wiring import LakehouseResource, Materialized, ProjectResource, Refresh, asset_options, materialized, step_of
+from resources.increments import Step
+
+PACKAGE = "assets.labeling"
+
+
+@dg.asset(deps=["raw_annotations"], **asset_options(ANNOTATIONS, ["duckdb", "pandas"]))
+def annotations(context: dg.AssetExecutionContext, config: Refresh, lakehouse: LakehouseResource, project: ProjectResource) -> Materialized:
+    """Human votes in the task's labels; answers that do not fit the task are kept in `rejected_votes` with a reason."""
+    with step_of(
+        context, lakehouse, "annotations", upstream=["raw_annotations"], full_refresh=config.full_refresh, package=PACKAGE
+    ) as step:
+        for batch in step.batches("raw_annotations"):
+            usable = to_votes(batch, project.task)
+            step.write("annotations", usable.votes)
+            step.write("rejected_votes", usable.rejected)
+            step.count(rows_in=len(batch), rows_out=len(usable.votes), reasons=usable.rejected["reason"])
+        step.measure("refused_share", step.counts.rows_rejected / max(step.counts.rows_in, 1))
+    return materialized(step)
+
+
+@dg.asset(deps=["clean_documents"], **asset_options(RULE_VOTES, ["duckdb", "python"]))
+def rule_votes(context: dg.AssetExecutionContext, config: Refresh, lakehouse: LakehouseResource, project: ProjectResource) -> Materialized:
+    """Votes of the project's labeling functions on clean documents."""
+    rules = chosen_rules(project.labeling.rules.enabled)
+    with step_of(context, lakehouse, "rule_votes", upstream=["clean_documents"], full_refresh=config.full_refresh, package=PACKAGE) as step:
+        for batch in step.batches("clean_documents"):
+            votes = apply_rules(batch, rules, project.task)
+            step.write("rule_votes", votes)
+            asked = len(batch) * len(rules)
+            step.count(rows_in=asked, rows_out=len(votes), rows_skipped=asked - len(votes))
+    return materialized(step)
+
+
+@dg.asset(deps=["clean_documents", "annotations", "rule_votes"], **asset_options(LABELED_DOCUMENTS, ["duckdb", "numpy"]))
+def labeled_documents(
+    context: dg.AssetExecutionContext, config: Refresh, lakehouse: LakehouseResource, project: ProjectResource
+) -> Materialized:
+    """Consensus of people and rules per document: label, distribution, confidence; measures the annotators' agreement."""
+    upstream = ["clean_documents", "annotations", "rule_votes"]
+    with step_of(context, lakehouse, "labeled_documents", upstream=upstream, full_refresh=config.full_refresh, package=PACKAGE) as step:
+        for keys in step.changed_keys(upstream, "document_id"):
+            label_batch(step, keys, project)
+        agreements = measure_agreement(lakehouse.read(VOTE_COUNTS_SQL)) if step.has_new_input else []
+        record_agreement(step, agreements, project.labeling.min_agreement)
+    return materialized(step, {"agreement": dg.MetadataValue.md(agreement_table(agreements))} if agreements else None)
+
+
+@dg.asset(deps=["labeled_documents"], **asset_options(LABELING_QUEUE, ["duckdb"]))
+def labeling_queue(
+    context: dg.AssetExecutionContext, config: Refresh, lakehouse: LakehouseResource, project: ProjectResource
+) -> Materialized:
+    """What people should label next: documents whose consensus is below the quorum, most uncertain first."""
+    with step_of(
+        context,
+        lakehouse,
+        "labeling_queue",
+        upstream=["labeled_documents"],
+        following="snapshot",
+        full_refresh=config.full_refresh,
+        package=PACKAGE,
+    ) as step:
+        if step.has_new_input:
+            queue = rank(lakehouse.read(CANDIDATES_SQL, {"budget": project.labeling.queue_budget}))
+            labels = int(lakehouse.read("SELECT count(*) AS rows FROM labeled_documents")["rows"].item())
+            step.write("labeling_queue", queue)
+            step.count(rows_in=labels, rows_out=len(queue), rows_skipped=labels - len(queue))
+    return materialized(step)
+
+
+def label_batch(step: Step, keys: pd.DataFrame, project: Project) -> None:
+    """Write the consensus of the documents of one batch; votes on documents that cleaning refused are skipped."""
+    documents = step.lookup("clean_documents", keys).sort_values("document_id", ignore_index=True)
+    wanted = documents[["document_id"]]
+    votes = pd.concat([step.lookup(table, wanted) for table in ("annotations", "rule_votes")], ignore_index=True)
+    decided = decide_labels(documents, votes, project.task.labels, project.labeling)
+    step.write("labeled_documents", decided)
+    step.count(rows_in=len(keys), rows_out=len(decided), rows_skipped=len(keys) - len(decided))
+    error = float(np.abs(np.vstack(decided["distribution"].tolist()).sum(axis=1) - 1).max()) if len(decided) else 0.0
+    step.measure("distribution_error", max(error, step.facts.get("distribution_error", 0.0)))
+    step.measure("labels_confident", step.facts.get("labels_confident", 0.0) + float(decided["is_confident"].sum()))
+
+
+def record_agreement(step: Step, agreements: list[Agreement], threshold: float) -> None:
+    """Keep the agreement of every source, and how many sources fall below the threshold."""
+    step.measure("sources_below_agreement", sum(agreement.alpha < threshold for agreement in agreements))
+    for agreement in agreements:
+        step.measure(f"agreement_alpha: {agreement.source}", agreement.alpha)
+
+
+def agreement_table(agreements: list[Agreement]) -> str:
+    """Agreement per source as a Markdown table."""
+
+    def lines() -> Iterator[str]:
+        yield "| source | Krippendorff's alpha | level | documents | votes |"
+        yield "|---|---|---|---|---|"
+        for found in agreements:
+            yield f"| {found.source} | {found.alpha:.3f} | {found.level} | {found.documents} | {found.votes} |"
+
+    return "\n".join(lines())

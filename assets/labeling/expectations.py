@@ -1,0 +1,69 @@
+"""What the labeling tables promise."""
+
+from assets.project import Project
+from assets.quality.suites import Suite, expect_fact, expect_rows, suite
+from assets.schemas import ANNOTATIONS, LABELED_DOCUMENTS, LABELING_QUEUE, REJECTED_VOTES, RULE_VOTES
+
+
+def annotations(project: Project) -> Suite:
+    """Human votes are in the task's labels."""
+    return suite(
+        ANNOTATIONS,
+        expect_rows(
+            "labels_belong_to_the_task", "Every label is one of the task's.", "column_values_to_be_in_set",
+            column="label", value_set=list(project.task.labels),
+        ),
+        expect_rows(
+            "voters_are_people", "Every voter is a person.", "column_values_to_be_in_set", column="voter_kind", value_set=["human"]
+        ),
+        expect_fact(
+            "most_votes_fit_the_task", "At most a tenth of the votes had to be refused.", "refused_share", maximum=0.1, severity="WARN"
+        ),
+    )  # fmt: skip
+
+
+def rejected_votes(_project: Project) -> Suite:
+    """Refused votes say why."""
+    reasons = ["no_answer", "label_outside_task", "rating_outside_scale", "rating_without_scale"]
+    return suite(
+        REJECTED_VOTES,
+        expect_rows("reasons_are_known", "Every reason is a known one.", "column_values_to_be_in_set", column="reason", value_set=reasons),
+    )
+
+
+def rule_votes(project: Project) -> Suite:
+    """Votes of labeling functions are in the task's labels and signed by the function."""
+    return suite(
+        RULE_VOTES,
+        expect_rows(
+            "labels_belong_to_the_task", "Every label is one of the task's.", "column_values_to_be_in_set",
+            column="label", value_set=list(project.task.labels),
+        ),
+        expect_rows(
+            "voters_are_rules", "Every voter is a named rule.", "column_values_to_match_regex", column="annotator_id", regex=r"^rule:\w+$"
+        ),
+    )  # fmt: skip
+
+
+def labeled_documents(project: Project) -> Suite:
+    """Consensus labels are the task's, and annotators agree well enough to learn from."""
+    threshold = project.labeling.min_agreement
+    return suite(
+        LABELED_DOCUMENTS,
+        expect_rows(
+            "labels_belong_to_the_task", "Every label is one of the task's, or missing.", "column_values_to_be_in_set",
+            column="label", value_set=list(project.task.labels),
+        ),
+        expect_fact(
+            "annotators_agree", f"Krippendorff's alpha of every source is at least {threshold:g}.", "sources_below_agreement", maximum=0
+        ),
+        expect_fact("distributions_add_up", "Every distribution adds up to 1.", "distribution_error", minimum=0, maximum=1e-6),
+    )  # fmt: skip
+
+
+def labeling_queue(_project: Project) -> Suite:
+    """The queue is ranked without gaps."""
+    return suite(
+        LABELING_QUEUE,
+        expect_rows("positions_are_unique", "No two documents share a position.", "column_values_to_be_unique", column="position"),
+    )

@@ -1,0 +1,147 @@
+"""Labeling functions: plain named functions that look at one document and vote, or abstain.
+
+To add one: write a function `Document -> label or ABSTAIN`, put it into `RULES`, name it in the project file under
+`labeling.rules.enabled`. Its name is part of the annotator id, so renaming it makes a new voter.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import pandas as pd
+
+from assets.project import Task
+from assets.schemas import RULE_VOTES
+
+ABSTAIN = None
+
+
+@dataclass(frozen=True)
+class Document:
+    """What a labeling function sees."""
+
+    text: str
+    language: str
+    task: Task
+
+
+LabelingFunction = Callable[[Document], str | None]
+
+POSITIVE_WORDS = frozenset(
+    """amazing awesome beautiful best brilliant charming delight delightful enjoy enjoyable enjoyed excellent fantastic favorite fun
+    glad good great happy impressive love loved lovely perfect pleased recommend superb terrific thanks wonderful yay""".split()
+)
+NEGATIVE_WORDS = frozenset(
+    """angry annoying awful bad boring broken cheap crap dead died disappointed disappointing disappointment dull fail failed fails
+    hate hated horrible killed lame mess poor poorly sad stupid sucks terrible ugly useless waste worse worst""".split()
+)
+NEGATIONS = frozenset("no not never hardly without cannot don't doesn't didn't isn't wasn't won't can't couldn't".split())
+POSITIVE_WORDS_ZH = ("喜欢", "很好", "不错", "满意", "推荐", "精彩", "优秀", "漂亮", "开心", "太棒", "好看", "值得")
+NEGATIVE_WORDS_ZH = (
+    "失望",
+    "糟糕",
+    "差劲",
+    "垃圾",
+    "讨厌",
+    "难看",
+    "后悔",
+    "太差",
+    "很差",
+    "无聊",
+    "骗人",
+    "不好",
+    "不值得",
+    "不喜欢",
+    "不推荐",
+    "不满意",
+)
+POSITIVE_EMOTICONS = re.compile(r"(?:^|\s)(?::-?\)|;-?\)|:-?D|<3|\^_\^|=\))(?=\s|$)|[😀😃😄😁😊😍🥰👍🎉❤]")
+NEGATIVE_EMOTICONS = re.compile(r"(?:^|\s)(?::-?\(|:'\(|:-?/|>:\(|T_T|=\()(?=\s|$)|[😞😢😭😠😡👎💔]")
+WORDS = re.compile(r"[a-z]+(?:'[a-z]+)?")
+
+
+def lexicon(document: Document) -> str | None:
+    """Votes when clearly more pleased than displeased words occur, or the reverse; a negation just before a word turns it."""
+    if document.language == "zh":
+        return polarity_label(lexicon_score_zh(document.text), document.task)
+    words = WORDS.findall(document.text.lower().replace("’", "'"))
+    score = 0
+    for position, word in enumerate(words):
+        value = (word in POSITIVE_WORDS) - (word in NEGATIVE_WORDS)
+        is_turned = any(previous in NEGATIONS for previous in words[max(0, position - 2) : position])
+        score += -value if is_turned else value
+    return polarity_label(score, document.task)
+
+
+def lexicon_score_zh(text: str) -> int:
+    """Pleased minus displeased words in a Chinese text; a displeased phrase hides the pleased word inside it."""
+    negative = 0
+    for word in sorted(NEGATIVE_WORDS_ZH, key=len, reverse=True):
+        negative += text.count(word)
+        text = text.replace(word, " ")
+    return sum(text.count(word) for word in POSITIVE_WORDS_ZH) - negative
+
+
+def emoticon(document: Document) -> str | None:
+    """Votes when only happy, or only unhappy, emoticons and emoji occur."""
+    happy = bool(POSITIVE_EMOTICONS.search(document.text))
+    unhappy = bool(NEGATIVE_EMOTICONS.search(document.text))
+    return polarity_label(happy - unhappy, document.task)
+
+
+def polarity_label(score: int, task: Task) -> str | None:
+    """The task's positive or negative label for a score above or below 0; abstains at 0 and where the task has no polarity."""
+    if score > 0:
+        return task.positive_label
+    if score < 0:
+        return task.negative_label
+    return ABSTAIN
+
+
+RULES: dict[str, LabelingFunction] = {"lexicon": lexicon, "emoticon": emoticon}
+
+
+def chosen_rules(names: Sequence[str]) -> dict[str, LabelingFunction]:
+    """The labeling functions of those names.
+
+    Raises:
+        ValueError: One does not exist; the message lists those that do.
+    """
+    unknown = sorted(set(names) - set(RULES))
+    if unknown:
+        raise ValueError(f"labeling.rules.enabled: expected names out of {sorted(RULES)}, found {unknown}.")
+    return {name: RULES[name] for name in names}
+
+
+def apply_rules(documents: pd.DataFrame, rules: dict[str, LabelingFunction], task: Task) -> pd.DataFrame:
+    """Votes of labeling functions.
+
+    Args:
+        documents: One row per document: `document_id`, `source`, `text`, `language`.
+        rules: Labeling functions by name.
+        task: The task whose labels they may give.
+
+    Returns:
+        One row per vote, columns of `rule_votes`; an abstention is no row.
+
+    Raises:
+        ValueError: A labeling function gave a label outside the task.
+    """
+    rows = []
+    for document_id, source, text, language in documents[["document_id", "source", "text", "language"]].itertuples(index=False):
+        document = Document(text, language, task)
+        for name, rule in rules.items():
+            label = rule(document)
+            if label is not ABSTAIN:
+                rows.append((vote_id(document_id, f"rule:{name}", label), document_id, source, f"rule:{name}", "rule", label, None))
+    votes = pd.DataFrame(rows, columns=RULE_VOTES.column_names()).astype({"value": "float64"})
+    unknown = sorted(set(votes["label"]) - set(task.labels))
+    if unknown:
+        raise ValueError(f"Expected labeling functions to give labels out of {list(task.labels)}, found {unknown}.")
+    return votes
+
+
+def vote_id(document_id: str, annotator_id: str, answer: str) -> str:
+    """Hash that identifies a vote."""
+    return hashlib.sha256(f"{document_id}\0{annotator_id}\0{answer}".encode()).hexdigest()[:32]
