@@ -138,16 +138,19 @@ class Lakehouse:
             parameters: Values for `$name` placeholders.
             frames: Frames that the statement joins, by name.
         """
-        with self.session() as connection:
-            for name, frame in (frames or {}).items():
-                connection.register(name, to_arrow(frame))
-            try:
-                connection.execute("USE lake.published")
-                return to_pandas(connection.execute(sql, dict(parameters or {})))
-            finally:
-                connection.execute("USE memory.main")
-                for name in frames or {}:
-                    connection.unregister(name)
+        with self.session() as connection, _scope(connection, frames or {}):
+            return to_pandas(connection.execute(sql, dict(parameters or {})))
+
+    def read_batches(
+        self, sql: str, batch_rows: int, parameters: Mapping[str, object] | None = None, frames: Mapping[str, pd.DataFrame] | None = None
+    ) -> Iterator[pd.DataFrame]:
+        """Rows of a SELECT as `read` gives them, in frames of bounded size."""
+        with self.session() as connection, _scope(connection, frames or {}):
+            rows = spool(connection, "read_rows", sql, parameters or {})
+        for offset in range(0, rows, batch_rows):
+            with self.session() as connection:
+                frame = spooled_rows(connection, "read_rows", offset, batch_rows)
+            yield frame
 
     def staged(self, asset: str, run_id: str | None = None) -> list[Increment]:
         """Increments of an asset that wait for their audit, of one run or of all."""
@@ -195,7 +198,8 @@ class Lakehouse:
             rows = spool(connection, "audit_rows", source, {"id": increment_id})
         for offset in range(0, rows, chunk_rows):
             with self.session() as connection:
-                yield spooled_rows(connection, "audit_rows", offset, chunk_rows)
+                frame = spooled_rows(connection, "audit_rows", offset, chunk_rows)
+            yield frame
 
     def decide(self, increment: Increment, *, approved: bool) -> None:
         """Record the verdict on a staged increment; a rebuild supersedes what it replaces in the same transaction.
@@ -261,6 +265,20 @@ class Lakehouse:
                 self.close()
         except duckdb.Error:
             self.close()
+
+
+@contextmanager
+def _scope(connection: duckdb.DuckDBPyConnection, frames: Mapping[str, pd.DataFrame]) -> Iterator[None]:
+    """Published tables and some frames can be named without a schema."""
+    for name, frame in frames.items():
+        connection.register(name, to_arrow(frame))
+    connection.execute("USE lake.published")
+    try:
+        yield
+    finally:
+        connection.execute("USE memory.main")
+        for name in frames:
+            connection.unregister(name)
 
 
 def connect(folder: Path, memory_limit: str) -> duckdb.DuckDBPyConnection:
@@ -428,14 +446,16 @@ def outside_conditions(table: TableSpec) -> list[str]:
 
 def spool(connection: duckdb.DuckDBPyConnection, name: str, sql: str, parameters: Mapping[str, object]) -> int:
     """Copy rows into a local temporary table (memory first, then encrypted spill files); returns how many."""
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE {name} AS {sql}", dict(parameters))
-    row = connection.execute(f"SELECT count(*) FROM {name}").fetchone()
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE temp.main.{name} AS {sql}", dict(parameters))
+    row = connection.execute(f"SELECT count(*) FROM temp.main.{name}").fetchone()
     return int(row[0]) if row else 0
 
 
 def spooled_rows(connection: duckdb.DuckDBPyConnection, name: str, offset: int, rows: int) -> pd.DataFrame:
     """A slice of a spooled table, in its order."""
-    return to_pandas(connection.execute(f"SELECT * FROM {name} WHERE rowid >= {offset} AND rowid < {offset + rows} ORDER BY rowid"))
+    return to_pandas(
+        connection.execute(f"SELECT * FROM temp.main.{name} WHERE rowid >= {offset} AND rowid < {offset + rows} ORDER BY rowid")
+    )
 
 
 def to_arrow(frame: pd.DataFrame) -> pa.Table:

@@ -1,0 +1,97 @@
+"""Wiring of the storage stage: frozen data sets and the search index."""
+
+import tempfile
+from pathlib import Path
+
+import dagster as dg
+import pandas as pd
+
+from assets.project import Project
+from assets.schemas import SEARCH_INDEX, SPLITS, TRAINING_DATASET
+from assets.storage.datasets import MEMBERS_SQL, ROWS_SQL, DatasetWriter, FrozenDataset
+from assets.storage.splits import assign_splits, count_leaks
+from assets.wiring import LakehouseResource, Materialized, ProjectResource, Refresh, asset_options, materialized, step_of
+from resources.increments import BATCH_ROWS, Step
+from resources.lakehouse import Lakehouse
+from resources.object_store import ObjectStore
+from resources.search_index import IndexedDocument, SearchIndex
+
+PACKAGE = "assets.storage"
+
+
+@dg.asset(deps=["labeled_documents"], **asset_options(TRAINING_DATASET, ["duckdb", "parquet"]))
+def training_dataset(
+    context: dg.AssetExecutionContext,
+    config: Refresh,
+    lakehouse: LakehouseResource,
+    project: ProjectResource,
+    object_store: dg.ResourceParam[ObjectStore],
+) -> Materialized:
+    """A frozen, content-addressed data set of the confident labels: train, dev and test without leakage, with manifest and card."""
+    with step_of(
+        context,
+        lakehouse,
+        "training_dataset",
+        upstream=["labeled_documents", "clean_documents"],
+        following="snapshot",
+        full_refresh=config.full_refresh,
+        package=PACKAGE,
+    ) as step:
+        if not step.has_new_input:
+            return materialized(step)
+        with tempfile.TemporaryDirectory() as folder:
+            dataset = freeze(step, lakehouse, project, Path(folder))
+            dataset.describe(project, step.plan.inputs)
+            key = f"datasets/{dataset.version}"
+            if not object_store.exists(f"{key}/manifest.json"):
+                object_store.put_directory(key, dataset.folder)
+            card = (dataset.folder / "README.md").read_text(encoding="utf-8")
+    return materialized(
+        step,
+        {"dataset_version": dataset.version, "manifest": object_store.url(f"{key}/manifest.json"), "card": dg.MetadataValue.md(card)},
+    )
+
+
+@dg.asset(deps=["tokens"], **asset_options(SEARCH_INDEX, ["tantivy"]))
+def search_index(
+    context: dg.AssetExecutionContext, config: Refresh, lakehouse: LakehouseResource, index: dg.ResourceParam[SearchIndex]
+) -> Materialized:
+    """Full-text index of the clean documents, English and Chinese; ask it with `textmill search`."""
+    is_lost = index.count() == 0 and bool(lakehouse.increments("search_index"))
+    with step_of(
+        context, lakehouse, "search_index", upstream=["tokens"], full_refresh=config.full_refresh or is_lost, package=PACKAGE
+    ) as step:
+        if step.is_rebuild:
+            index.clear()
+        for batch in step.batches("tokens"):
+            index.add(IndexedDocument(*row) for row in batch[["document_id", "source", "language", "tokens"]].itertuples(index=False))
+            step.write("search_index", batch[SEARCH_INDEX.column_names()])
+            step.count(rows_in=len(batch), rows_out=len(batch))
+        already = 0 if step.is_rebuild else int(lakehouse.read("SELECT count(*) AS rows FROM search_index")["rows"].item())
+        step.measure("documents_missing", already + step.counts.rows_out - index.count())
+    return materialized(step, {"documents": index.count()})
+
+
+def freeze(step: Step, lakehouse: Lakehouse, project: Project, folder: Path) -> FrozenDataset:
+    """Write the data set's files to a folder and its rows to the step, and measure what its suite asks for."""
+    members = lakehouse.read(MEMBERS_SQL)
+    splits = assign_splits(members, project.storage)
+    writer = DatasetWriter(folder)
+    for batch in lakehouse.read_batches(ROWS_SQL, BATCH_ROWS, frames={"splits": splits}):
+        writer.write(batch)
+    dataset = writer.finish()
+    for batch in lakehouse.read_batches(ROWS_SQL, BATCH_ROWS, frames={"splits": splits}):
+        step.write("training_dataset", batch.assign(dataset_version=dataset.version))
+        step.count(rows_in=len(batch), rows_out=len(batch))
+    measure_splits(step, members.merge(splits, on="document_id"), dataset, project)
+    return dataset
+
+
+def measure_splits(step: Step, members: pd.DataFrame, dataset: FrozenDataset, project: Project) -> None:
+    """Rows per split, labels that training would miss, and groups and clusters that leak."""
+    for split in SPLITS:
+        step.measure(f"rows_{split}", dataset.rows(split))
+    trained = {cell.split("\0")[1] for cell in dataset.counts["train"]}
+    step.measure("labels_missing_in_train", len(set(project.task.labels) - trained))
+    step.measure("leaking_groups", count_leaks(members, "group_id"))
+    step.measure("leaking_clusters", count_leaks(members, "cluster_id"))

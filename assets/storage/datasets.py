@@ -1,0 +1,170 @@
+"""Frozen data sets: Parquet files per split, a manifest with checksums and a data set card, named by their content.
+
+The version is a hash of the rows in the order of their ids, so the same rows give the same version whatever wrote them. Where
+the files end up is the object store's business.
+"""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from assets.project import Project
+from assets.schemas import SPLITS, TRAINING_DATASET
+
+ARROW_TYPES = {"VARCHAR": pa.string(), "DOUBLE": pa.float64(), "DOUBLE[]": pa.list_(pa.float64())}
+FILE_COLUMNS = tuple(column for column in TRAINING_DATASET.columns if column.name != "dataset_version")
+FILE_SCHEMA = pa.schema([pa.field(column.name, ARROW_TYPES[column.type]) for column in FILE_COLUMNS])
+
+# Confident labels of the newest revision of each document, with what groups are made of.
+MEMBERS_SQL = """
+SELECT document_id, source, parent_id, cluster_id
+FROM labeled_documents
+JOIN (SELECT document_id, parent_id, cluster_id, source, external_id, revision FROM clean_documents
+      QUALIFY row_number() OVER (PARTITION BY source, external_id ORDER BY revision DESC) = 1) USING (document_id, source)
+WHERE is_confident
+"""
+
+# The rows of the data set; `splits` is a frame with one row per member.
+ROWS_SQL = """
+SELECT document_id, l.source, l.language, text, label, distribution, confidence, mean_rating, ratings, group_id, split
+FROM splits
+JOIN labeled_documents l USING (document_id)
+JOIN (SELECT document_id, text FROM clean_documents) USING (document_id)
+ORDER BY document_id
+"""
+
+
+@dataclass
+class DatasetWriter:
+    """Writes the rows of a data set, in the order of their ids, to one Parquet file per split.
+
+    Attributes:
+        folder: An empty folder.
+    """
+
+    folder: Path
+    _digest: Any = field(default_factory=hashlib.sha256)
+    _files: dict[str, pq.ParquetWriter] = field(default_factory=dict)
+    _counts: dict[str, Counter[str]] = field(default_factory=lambda: {split: Counter() for split in SPLITS})
+    _last_id: str = ""
+
+    def write(self, frame: pd.DataFrame) -> None:
+        """Append rows with the columns of `training_dataset` less `dataset_version`.
+
+        Raises:
+            ValueError: The rows are not in the order of their ids.
+        """
+        if frame.empty:
+            return
+        ids = [self._last_id, *frame["document_id"]]
+        if ids != sorted(set(ids)):
+            raise ValueError("Expected rows in the order of distinct document ids, found another order; sort them first.")
+        self._last_id = ids[-1]
+        rows = pa.Table.from_pandas(frame[FILE_SCHEMA.names], schema=FILE_SCHEMA, preserve_index=False)
+        for row in rows.to_pylist():
+            self._digest.update(json.dumps(row, ensure_ascii=False, sort_keys=True).encode() + b"\n")
+        for split, part in frame.groupby("split"):
+            self._write_split(str(split), part)
+
+    def _write_split(self, split: str, part: pd.DataFrame) -> None:
+        if split not in self._files:
+            self._files[split] = pq.ParquetWriter(self.folder / f"{split}.parquet", FILE_SCHEMA, compression="zstd")
+        self._files[split].write_table(pa.Table.from_pandas(part[FILE_SCHEMA.names], schema=FILE_SCHEMA, preserve_index=False))
+        self._counts[split].update(part["source"] + "\0" + part["label"])
+
+    def finish(self) -> "FrozenDataset":
+        """Close the files and name the data set."""
+        for split in SPLITS:
+            if split not in self._files:
+                self._files[split] = pq.ParquetWriter(self.folder / f"{split}.parquet", FILE_SCHEMA, compression="zstd")
+            self._files[split].close()
+        files = {f"{split}.parquet": hash_file(self.folder / f"{split}.parquet") for split in SPLITS}
+        return FrozenDataset(self._digest.hexdigest()[:24], self.folder, files, self._counts)
+
+
+@dataclass(frozen=True)
+class FrozenDataset:
+    """A finished data set.
+
+    Attributes:
+        version: Hash of the rows.
+        folder: Where its files lie.
+        files: SHA-256 of each file by name.
+        counts: Rows per split, keyed by `source NUL label`.
+    """
+
+    version: str
+    folder: Path
+    files: Mapping[str, str]
+    counts: Mapping[str, Counter[str]]
+
+    def rows(self, split: str) -> int:
+        """Rows of a split."""
+        return self.counts[split].total()
+
+    def describe(self, project: Project, inputs: list[str]) -> None:
+        """Write the manifest and the card beside the files.
+
+        Args:
+            project: The project that the labels, sources and shares come from.
+            inputs: Ids of the increments that the rows come from.
+        """
+        manifest = {
+            "version": self.version,
+            "project": project.name,
+            "task": project.task.model_dump(mode="json"),
+            "splits": {split: self.rows(split) for split in SPLITS},
+            "storage": project.storage.model_dump(mode="json"),
+            "columns": {column.name: column.meaning for column in FILE_COLUMNS},
+            "files": dict(self.files),
+            "inputs": inputs,
+        }
+        (self.folder / "manifest.json").write_text(json.dumps(manifest, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        (self.folder / "README.md").write_text(render_card(self, project), encoding="utf-8")
+
+
+def render_card(dataset: FrozenDataset, project: Project) -> str:
+    """The data set card: what is in it, how it was made, what it is not."""
+    cells = sorted({cell for counts in dataset.counts.values() for cell in counts})
+    table = ["| source | label | " + " | ".join(SPLITS) + " |", "|---|---|" + "---|" * len(SPLITS)]
+    for cell in cells:
+        source, label = cell.split("\0")
+        table.append(f"| {source} | {label} | " + " | ".join(str(dataset.counts[split][cell]) for split in SPLITS) + " |")
+    languages = "".join(f"\n- {language}" for language in project.languages)
+    return "\n".join(
+        [
+            "---",
+            f"pretty_name: {project.name} {dataset.version}",
+            f"task_categories:\n- {project.task.kind.replace('_', '-')}",
+            f"language:{languages}",
+            "configs:\n- config_name: default\n  data_files:",
+            *[f"  - split: {'validation' if split == 'dev' else split}\n    path: {split}.parquet" for split in SPLITS],
+            "---",
+            "",
+            f"# {project.name}, data set {dataset.version}",
+            "",
+            f"Labels: {', '.join(project.task.labels)}. Each row carries the consensus label, the distribution of the votes "
+            "(`distribution`, in the order of the labels), the ratings and the confidence.",
+            "",
+            *table,
+            "",
+            "Rows whose consensus is below the quorum are not in it; they wait in the labeling queue. Documents that share a source "
+            "document or a near-duplicate cluster share a split. The version is a hash of the rows; `manifest.json` lists the hash of "
+            "every file and the increments that the rows come from.",
+            "",
+        ]
+    )
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,43 @@
+"""What the storage tables promise."""
+
+from assets.project import Project
+from assets.quality.suites import Suite, expect_fact, expect_rows, suite
+from assets.schemas import SEARCH_INDEX, TRAINING_DATASET
+
+
+def training_dataset(project: Project) -> Suite:
+    """The data set is labelled, split without leakage, and each split can be used."""
+    splits = [
+        expect_fact(f"{split}_split_has_rows", f"The {split} split has rows.", f"rows_{split}", minimum=1)
+        for split in ("train", "dev", "test")
+    ]
+    return suite(
+        TRAINING_DATASET,
+        expect_rows(
+            "labels_belong_to_the_task",
+            "Every label is one of the task's.",
+            "column_values_to_be_in_set",
+            column="label",
+            value_set=list(project.task.labels),
+        ),
+        expect_rows("texts_are_not_empty", "Every text has a character.", "column_value_lengths_to_be_between", column="text", min_value=1),
+        expect_rows(
+            "confidence_reaches_the_quorum",
+            "Every consensus reaches the quorum's confidence.",
+            "column_values_to_be_between",
+            column="confidence",
+            min_value=project.labeling.min_confidence,
+        ),
+        expect_fact("groups_stay_together", "No group spans two splits.", "leaking_groups", maximum=0),
+        expect_fact("clusters_stay_together", "No near-duplicate cluster spans two splits.", "leaking_clusters", maximum=0),
+        expect_fact("every_label_is_trained_on", "The train split has every label.", "labels_missing_in_train", maximum=0, severity="WARN"),
+        *splits,
+    )
+
+
+def search_index(_project: Project) -> Suite:
+    """The index holds what the lakehouse holds."""
+    return suite(
+        SEARCH_INDEX,
+        expect_fact("index_is_complete", "The index holds every clean document that was to be indexed.", "documents_missing", maximum=0),
+    )
