@@ -1,0 +1,104 @@
+"""Wiring of the cleaning stage: raw documents in, clean and refused documents and tokens out."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import dagster as dg
+import pandas as pd
+
+from assets.cleaning.documents import clean
+from assets.cleaning.duplicates import CANDIDATE_COLUMNS, Deduplicated, deduplicate
+from assets.cleaning.shingles import sketch
+from assets.cleaning.tokens import tokenize
+from assets.project import Project
+from assets.schemas import CLEAN_DOCUMENTS, REJECTED_DOCUMENTS, TOKENS
+from assets.tags import LAKE_POOL
+from assets.wiring import (
+    LakehouseResource,
+    Materialized,
+    ProjectResource,
+    Refresh,
+    asset_options,
+    materialized,
+    step_metadata,
+    step_of,
+    table_options,
+)
+from resources.increments import Step
+
+PACKAGE = "assets.cleaning"
+
+
+@dg.multi_asset(
+    name="clean_documents",
+    pool=LAKE_POOL,
+    specs=[
+        dg.AssetSpec(
+            "clean_documents",
+            deps=["raw_documents"],
+            description="Repaired, measured and deduplicated documents; each near-duplicate cluster is here once, by its earliest member.",
+            **table_options(CLEAN_DOCUMENTS, ["duckdb", "pandas"]),
+        ),
+        dg.AssetSpec(
+            "rejected_documents",
+            deps=["raw_documents"],
+            description="Documents that a cleaning rule or the duplicate search refused, each with its reason.",
+            **table_options(REJECTED_DOCUMENTS, ["duckdb", "pandas"]),
+        ),
+    ],
+)
+def clean_documents(
+    context: dg.AssetExecutionContext, config: Refresh, lakehouse: LakehouseResource, project: ProjectResource
+) -> Iterator[Materialized]:
+    """Clean what is new; both tables are one increment, audited together."""
+    with step_of(
+        context, lakehouse, "clean_documents", upstream=["raw_documents"], full_refresh=config.full_refresh, package=PACKAGE
+    ) as step:
+        for batch in step.batches("raw_documents", order_by=("collected_at", "revision", "document_id")):
+            clean_batch(step, batch, project, datetime.now(UTC))
+        step.measure("kept_share", step.counts.rows_out / max(step.counts.rows_in, 1))
+        expected = step.facts.get("expected_language_rows", 0.0)
+        step.measure("expected_language_share", expected / step.counts.rows_out if step.counts.rows_out else 1.0)
+    for table in ("clean_documents", "rejected_documents"):
+        yield dg.MaterializeResult(asset_key=table, metadata=step_metadata(step, table))
+
+
+@dg.asset(deps=["clean_documents"], **asset_options(TOKENS, ["duckdb", "python"]))
+def tokens(context: dg.AssetExecutionContext, config: Refresh, lakehouse: LakehouseResource) -> Materialized:
+    """Words of the clean documents: segmented, lower-cased, without stop words, stemmed; for search and baselines."""
+    with step_of(context, lakehouse, "tokens", upstream=["clean_documents"], full_refresh=config.full_refresh, package=PACKAGE) as step:
+        for batch in step.batches("clean_documents"):
+            found = tokenize(batch)
+            step.write("tokens", found)
+            step.count(rows_in=len(batch), rows_out=len(found))
+    return materialized(step)
+
+
+def clean_batch(step: Step, raw: pd.DataFrame, project: Project, now: datetime) -> None:
+    """Clean one batch, compare it with everything kept before, write what is kept and what is refused."""
+    cleaned = clean(raw, settings=project.cleaning, languages=project.languages, now=now)
+    sketches = sketch(cleaned.kept)
+    candidates = find_candidates(step, cleaned.kept, sketches)
+    resolved: Deduplicated = deduplicate(cleaned.kept, sketches, candidates, threshold=project.cleaning.near_duplicate_similarity, now=now)
+    refused = pd.concat([cleaned.rejected, resolved.rejected], ignore_index=True)
+    step.write("clean_documents", resolved.kept)
+    step.write("duplicate_index", resolved.index)
+    step.write("rejected_documents", refused)
+    step.count(rows_in=len(raw), rows_out=len(resolved.kept), reasons=refused["reason"])
+    expected = resolved.kept["language"].isin([*project.languages, "und"]).sum()
+    step.measure("expected_language_rows", step.facts.get("expected_language_rows", 0.0) + float(expected))
+
+
+def find_candidates(step: Step, kept: pd.DataFrame, sketches: pd.DataFrame) -> pd.DataFrame:
+    """Documents kept earlier that a new one may repeat: same text, a shared band, or the same external id; earliest first."""
+    bands = [int(band) for found in sketches["bands"] for band in found]
+    matches = [
+        step.lookup("duplicate_index", sketches[["text_sha256"]])[["document_id"]],
+        step.lookup_overlapping("duplicate_index", "bands", bands)[["document_id"]],
+        step.lookup("clean_documents", kept[["source", "external_id"]])[["document_id"]],
+    ]
+    wanted = pd.concat(matches, ignore_index=True).drop_duplicates()
+    index = step.lookup("duplicate_index", wanted).drop(columns="cluster_id")
+    documents = step.lookup("clean_documents", wanted)
+    found = documents.merge(index, on="document_id").sort_values(["collected_at", "revision", "document_id"], ignore_index=True)
+    return found[list(CANDIDATE_COLUMNS)]

@@ -1,0 +1,97 @@
+"""What the cleaning tables promise."""
+
+from assets.project import Project
+from assets.quality.suites import Suite, expect_fact, expect_rows, suite
+from assets.schemas import CLEAN_DOCUMENTS, DUPLICATE_INDEX, REJECTED_DOCUMENTS, TOKENS
+
+REASONS = (
+    "missing_text",
+    "undecodable",
+    "too_short",
+    "too_long",
+    "too_few_words",
+    "too_many_symbols",
+    "other_language",
+    "exact_duplicate",
+    "near_duplicate",
+)
+
+
+def clean_documents(project: Project) -> Suite:
+    """Clean texts respect the thresholds, and enough of them are in the project's languages."""
+    settings = project.cleaning
+    return suite(
+        CLEAN_DOCUMENTS,
+        expect_rows(
+            "lengths_are_within_limits",
+            f"Every text has {settings.min_chars} to {settings.max_chars} characters.",
+            "column_values_to_be_between",
+            column="text_chars",
+            min_value=settings.min_chars,
+            max_value=settings.max_chars,
+        ),
+        expect_rows(
+            "symbols_are_within_limits",
+            f"At most {settings.max_symbol_ratio:g} of every text are symbols.",
+            "column_values_to_be_between",
+            column="symbol_ratio",
+            max_value=settings.max_symbol_ratio,
+        ),
+        expect_rows(
+            "white_space_is_folded",
+            "No text begins or ends with white space.",
+            "column_values_to_not_match_regex",
+            column="text",
+            regex=r"^\s|\s$",
+        ),
+        expect_rows(
+            "texts_are_decoded",
+            "No text holds control characters.",
+            "column_values_to_not_match_regex",
+            column="text",
+            regex=r"[\x00-\x08\x0e-\x1f]",
+        ),
+        expect_rows(
+            "languages_are_codes",
+            "Every language is a two- or three-letter code.",
+            "column_values_to_match_regex",
+            column="language",
+            regex=r"^[a-z]{2,3}$",
+        ),
+        expect_fact(
+            "languages_are_expected",
+            f"At least 80 % of the texts are in {', '.join(project.languages)} or undetermined.",
+            "expected_language_share",
+            minimum=0.8,
+            severity="WARN",
+        ),
+        expect_fact("most_documents_survive", "At least half of the documents are kept.", "kept_share", minimum=0.5, severity="WARN"),
+    )
+
+
+def rejected_documents(_project: Project) -> Suite:
+    """Refused documents say why, and duplicates say of what."""
+    return suite(
+        REJECTED_DOCUMENTS,
+        expect_rows(
+            "reasons_are_known", "Every reason is a known one.", "column_values_to_be_in_set", column="reason", value_set=list(REASONS)
+        ),
+    )
+
+
+def duplicate_index(_project: Project) -> Suite:
+    """Every clean document can be compared with later ones."""
+    return suite(
+        DUPLICATE_INDEX,
+        expect_rows("hashes_are_sha256", "Every text hash is a SHA-256.", "column_value_lengths_to_equal", column="text_sha256", value=64),
+    )
+
+
+def tokens(_project: Project) -> Suite:
+    """Tokens are in lower case."""
+    return suite(
+        TOKENS,
+        expect_rows(
+            "tokens_are_lower_case", "No token has a capital.", "column_values_to_not_match_regex", column="tokens", regex=r"[A-Z]"
+        ),
+    )
