@@ -8,7 +8,7 @@ import importlib.resources
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeAlias
 
 import dagster as dg
 import pandas as pd
@@ -20,7 +20,7 @@ from resources.increments import Following, Step, increment
 from resources.lakehouse import Lakehouse
 
 LakehouseResource = dg.ResourceParam[Lakehouse]
-Materialized = dg.MaterializeResult[Any]
+Materialized: TypeAlias = dg.MaterializeResult  # bare: Dagster reads the annotation and knows only the class itself
 ProjectResource = dg.ResourceParam[Project]
 
 # Columns that hold people's words: previews in the UI leave them out, because Dagster keeps metadata unencrypted and for ever.
@@ -86,14 +86,24 @@ def step_of(
     asset: str,
     *,
     upstream: Sequence[str] = (),
+    package: str,
     partition: str = "",
+    upstream_partition: str | None = None,
     following: Following = "incremental",
     full_refresh: bool = False,
-    package: str,
 ) -> Iterator[Step]:
     """The increment of an asset in this run; logs whether there was anything to do."""
-    options: dict[str, Any] = {"run_id": context.run.run_id, "code_version": code_version(package), "upstream": upstream}
-    with increment(lakehouse, asset, partition=partition, following=following, full_refresh=full_refresh, **options) as step:
+    with increment(
+        lakehouse,
+        asset,
+        run_id=context.run.run_id,
+        code_version=code_version(package),
+        upstream=upstream,
+        partition=partition,
+        upstream_partition=upstream_partition,
+        following=following,
+        full_refresh=full_refresh,
+    ) as step:
         yield step
     name = f"{asset}[{partition}]" if partition else asset
     context.log.info(f"{name}: {summary(step)}")

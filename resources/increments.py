@@ -40,8 +40,9 @@ class Plan:
 
     @property
     def inputs(self) -> list[str]:
-        """Ids of all increments that will count as consumed."""
-        return sorted({identifier for ids in self.all_inputs.values() for identifier in ids}) if self.mode == "rebuild" else self.fresh
+        """Ids of all increments that will count as consumed; a step that works without anything new records the present state."""
+        present = sorted({identifier for ids in self.all_inputs.values() for identifier in ids})
+        return present if self.mode == "rebuild" else self.fresh or present
 
     @property
     def fresh(self) -> list[str]:
@@ -77,14 +78,19 @@ class Step:
         """Whether this increment will replace all earlier ones."""
         return self.plan.mode == "rebuild"
 
-    def batches(self, table: str, batch_rows: int = BATCH_ROWS) -> Iterator[pd.DataFrame]:
+    def batches(self, table: str, batch_rows: int = BATCH_ROWS, order_by: Sequence[str] = ()) -> Iterator[pd.DataFrame]:
         """Approved upstream rows to work on, oldest increment first, in frames of bounded size.
 
         A rebuild reads everything that is published; otherwise only the increments not consumed yet.
+
+        Args:
+            table: A table of an upstream producer.
+            batch_rows: Most rows of a frame.
+            order_by: Columns that order the rows; by default the increment and the key.
         """
         chosen = self.plan.all_inputs if self.is_rebuild else self.plan.new_inputs
         spec = self.lakehouse.tables[table]
-        order = ", ".join(f'"{column}"' for column in ("increment_id", *spec.key))
+        order = ", ".join(f'"{column}"' for column in (order_by or ("increment_id", *spec.key)))
         source = f"SELECT * FROM lake.published.{table} WHERE list_contains($ids, increment_id) ORDER BY {order}"
         name = f"input_{table}"
         with self.lakehouse.session() as connection:
@@ -113,13 +119,16 @@ class Step:
             table: A table of the lakehouse.
             keys: One row per combination looked for; its columns are columns of the table.
         """
-        return self._join(table, f"SEMI JOIN wanted USING ({', '.join(keys.columns)})", keys.drop_duplicates())
+        sql = f"SELECT * FROM ({self._visible(table)}) SEMI JOIN wanted USING ({', '.join(keys.columns)})"
+        return self._read(sql, keys.drop_duplicates())
 
     def lookup_overlapping(self, table: str, column: str, values: Sequence[int]) -> pd.DataFrame:
         """Published rows, and rows this step wrote so far, whose list in `column` shares a value with `values`."""
-        wanted = pd.DataFrame({"value": pd.Series(values, dtype="uint64")}).drop_duplicates()
-        condition = f'WHERE list_has_any("{column}", (SELECT coalesce(list(value), []::UBIGINT[]) FROM wanted))'
-        return self._join(table, condition, wanted)
+        keys = ", ".join(self.lakehouse.tables[table].key)
+        source = self._visible(table)
+        flat = f'SELECT {keys}, unnest("{column}") AS value FROM ({source})'
+        sql = f"SELECT * FROM ({source}) SEMI JOIN (SELECT {keys} FROM ({flat}) SEMI JOIN wanted USING (value)) USING ({keys})"
+        return self._read(sql, pd.DataFrame({"value": pd.Series(values, dtype="uint64")}).drop_duplicates())
 
     def write(self, table: str, frame: pd.DataFrame) -> None:
         """Spool rows; they reach the lakehouse when the block ends.
@@ -165,19 +174,18 @@ class Step:
         """Keep a number about this increment, for its suite and for the record."""
         self.facts[fact] = float(value)
 
-    def _join(self, table: str, condition: str, wanted: pd.DataFrame) -> pd.DataFrame:
+    def _visible(self, table: str) -> str:
+        """SELECT of what this step may build on: published rows (unless it rebuilds them) and what it wrote itself."""
         columns = ", ".join(f'"{column.name}"' for column in self.lakehouse.tables[table].columns)
-        published = f"SELECT {columns} FROM lake.published.{table}"
-        own = f"SELECT {columns} FROM output_{table}" if self.written[table] else None
-        source = own if self.is_rebuild and self.lakehouse.tables[table].producer == self.asset else published
-        if source is None:
-            source = f"{published} WHERE false"
-        elif source is published and own is not None:
-            source = f"{published} UNION ALL {own}"
+        is_replaced = self.is_rebuild and self.lakehouse.tables[table].producer == self.asset
+        published = f"SELECT {columns} FROM lake.published.{table}" + (" WHERE false" if is_replaced else "")
+        return f"{published} UNION ALL SELECT {columns} FROM output_{table}" if self.written[table] else published
+
+    def _read(self, sql: str, wanted: pd.DataFrame) -> pd.DataFrame:
         with self.lakehouse.session() as connection:
             connection.register("wanted", to_arrow(wanted))
             try:
-                return to_pandas(connection.execute(f"SELECT * FROM ({source}) {condition}"))
+                return to_pandas(connection.execute(sql))
             finally:
                 connection.unregister("wanted")
 
@@ -191,6 +199,7 @@ def increment(
     code_version: str,
     upstream: Sequence[str] = (),
     partition: str = "",
+    upstream_partition: str | None = None,
     following: Following = "incremental",
     full_refresh: bool = False,
 ) -> Iterator[Step]:
@@ -206,6 +215,7 @@ def increment(
         code_version: Version of the code that makes the rows.
         upstream: Producers whose approved increments are read.
         partition: Partition key, or empty.
+        upstream_partition: Read only this partition of the upstream producers; all partitions by default.
         following: How the asset follows its upstream tables.
         full_refresh: Recompute everything.
 
@@ -214,10 +224,12 @@ def increment(
     """
     liveness.hold(lakehouse.runs_folder, run_id)
     remove_unapproved(lakehouse, asset, partition)
-    plan = make_plan(lakehouse, asset, partition, upstream, following, full_refresh=full_refresh)
+    with lakehouse.session() as connection:
+        all_inputs = {producer: approved_ids(connection, producer, upstream_partition) for producer in upstream}
+    plan = make_plan(lakehouse, asset, partition, all_inputs, following, full_refresh=full_refresh)
     step = Step(lakehouse, str(uuid6.uuid7()), asset, partition, run_id, code_version, plan)
     yield step
-    if step.counts.rows_in or step.written.total() or plan.inputs:
+    if step.counts.rows_in or step.written.total() or plan.fresh:
         commit(step)
 
 
@@ -255,21 +267,19 @@ def delete_rows(connection: duckdb.DuckDBPyConnection, table: str, increment_ids
 
 
 def make_plan(
-    lakehouse: Lakehouse, asset: str, partition: str, upstream: Sequence[str], following: Following, *, full_refresh: bool
+    lakehouse: Lakehouse, asset: str, partition: str, all_inputs: dict[str, list[str]], following: Following, *, full_refresh: bool
 ) -> Plan:
     """Decide what is new upstream and whether earlier increments have to be replaced."""
     with lakehouse.session() as connection:
-        all_inputs = {producer: approved_ids(connection, producer) for producer in upstream}
         consumed = consumed_ids(connection, asset, partition, ("approved",))
         own = find_increments(connection, asset, partition, ("staged", "approved"))
     new_inputs = {producer: [found for found in ids if found not in consumed] for producer, ids in all_inputs.items()}
     has_new = any(new_inputs.values())
     lost = consumed - {identifier for ids in all_inputs.values() for identifier in ids}
-    rebuild = full_refresh or (following == "incremental" and bool(lost)) or (following == "snapshot" and (has_new or bool(lost)))
-    mode: Mode = "rebuild" if rebuild and any(all_inputs.values()) else "append"
-    if mode == "rebuild":
-        new_inputs = all_inputs
-    return Plan(mode, new_inputs, all_inputs, [(found.increment_id, found.state) for found in own])
+    is_outdated = full_refresh or (following != "journal" and bool(lost)) or (following == "snapshot" and has_new)
+    mode: Mode = "rebuild" if is_outdated and following != "journal" and any(all_inputs.values()) else "append"
+    head = [(found.increment_id, found.state) for found in own]
+    return Plan(mode, all_inputs if is_outdated else new_inputs, all_inputs, head)
 
 
 def commit(step: Step) -> None:

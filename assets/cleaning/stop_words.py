@@ -11,8 +11,6 @@ Negations stay everywhere: without them "not good" is "good", 不好 is 好. So 
 
 from functools import cache
 
-import stopwordsiso
-
 from assets.cleaning.words import NEGATIONS
 
 _ENGLISH = frozenset(
@@ -41,6 +39,8 @@ def stop_words(language: str) -> frozenset[str]:
     """
     if language in ("en", "zh", "und"):
         return (_ENGLISH | _CHINESE) - NEGATIONS
+    import stopwordsiso  # not while definitions load
+
     if stopwordsiso.has_lang(language):
         return frozenset(stopwordsiso.stopwords(language)) - NEGATIONS
     return frozenset()

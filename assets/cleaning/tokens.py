@@ -17,8 +17,6 @@ from functools import cache, lru_cache
 from typing import Protocol
 
 import pandas as pd
-import rjieba
-import snowballstemmer
 
 from assets.cleaning.frames import as_table, require_columns
 from assets.cleaning.stop_words import stop_words
@@ -96,6 +94,8 @@ def tokenize_text(text: str, language: str) -> list[str]:
 
 def _segment(text: str) -> list[str]:
     """Words of a text that may hold Han: its Han runs cut by dictionary, the rest as it is."""
+    import rjieba  # loads its dictionary: not while definitions load
+
     words: list[str] = []
     end = 0
     for run in _HAN_RUN.finditer(text):
@@ -116,5 +116,7 @@ def _stem(word: str, language: str) -> str:
 
 @cache
 def _stemmer(language: str) -> _Stemmer | None:
+    import snowballstemmer  # not while definitions load
+
     name = _STEMMERS.get(language)
     return snowballstemmer.stemmer(name) if name else None

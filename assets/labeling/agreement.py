@@ -7,7 +7,6 @@ Interval alpha where votes are numeric ratings, nominal alpha where they are lab
 from dataclasses import dataclass
 from typing import Literal
 
-import krippendorff
 import numpy as np
 import pandas as pd
 
@@ -59,6 +58,8 @@ def measure_agreement(vote_counts: pd.DataFrame) -> list[Agreement]:
 
 
 def _measure_source(source: str, frame: pd.DataFrame) -> Agreement | None:
+    import krippendorff  # not while definitions load
+
     is_rated = bool(frame["value"].notna().all()) and frame["value"].nunique() <= MAX_DISTINCT_VALUES
     answers = frame["value"] if is_rated else frame["label"]
     table = frame.assign(answer=answers).pivot_table(index="document_id", columns="answer", values="votes", aggfunc="sum", fill_value=0)

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import betainc
 
 from assets.project import Labeling
 from assets.schemas import LABELED_DOCUMENTS
@@ -39,6 +38,8 @@ def vote_weights(votes: pd.DataFrame, documents: pd.Index, labels: Sequence[str]
 
 def lead_probability(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Posterior probability, 0.5 to 1, that the leading label beats the runner-up; input of shape (documents, labels)."""
+    from scipy.special import betainc  # not while definitions load
+
     ordered = np.sort(weights, axis=1)
     first, second = ordered[:, -1], ordered[:, -2]
     return np.asarray(betainc(second + 1, first + 1, 0.5), dtype=float)

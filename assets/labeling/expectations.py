@@ -10,8 +10,11 @@ def annotations(project: Project) -> Suite:
     return suite(
         ANNOTATIONS,
         expect_rows(
-            "labels_belong_to_the_task", "Every label is one of the task's.", "column_values_to_be_in_set",
-            column="label", value_set=list(project.task.labels),
+            "labels_belong_to_the_task",
+            "Every label is one of the task's.",
+            "column_values_to_be_in_set",
+            column="label",
+            value_set=list(project.task.labels),
         ),
         expect_rows(
             "voters_are_people", "Every voter is a person.", "column_values_to_be_in_set", column="voter_kind", value_set=["human"]
@@ -19,7 +22,7 @@ def annotations(project: Project) -> Suite:
         expect_fact(
             "most_votes_fit_the_task", "At most a tenth of the votes had to be refused.", "refused_share", maximum=0.1, severity="WARN"
         ),
-    )  # fmt: skip
+    )
 
 
 def rejected_votes(_project: Project) -> Suite:
@@ -36,13 +39,16 @@ def rule_votes(project: Project) -> Suite:
     return suite(
         RULE_VOTES,
         expect_rows(
-            "labels_belong_to_the_task", "Every label is one of the task's.", "column_values_to_be_in_set",
-            column="label", value_set=list(project.task.labels),
+            "labels_belong_to_the_task",
+            "Every label is one of the task's.",
+            "column_values_to_be_in_set",
+            column="label",
+            value_set=list(project.task.labels),
         ),
         expect_rows(
             "voters_are_rules", "Every voter is a named rule.", "column_values_to_match_regex", column="annotator_id", regex=r"^rule:\w+$"
         ),
-    )  # fmt: skip
+    )
 
 
 def labeled_documents(project: Project) -> Suite:
@@ -51,14 +57,17 @@ def labeled_documents(project: Project) -> Suite:
     return suite(
         LABELED_DOCUMENTS,
         expect_rows(
-            "labels_belong_to_the_task", "Every label is one of the task's, or missing.", "column_values_to_be_in_set",
-            column="label", value_set=list(project.task.labels),
+            "labels_belong_to_the_task",
+            "Every label is one of the task's, or missing.",
+            "column_values_to_be_in_set",
+            column="label",
+            value_set=list(project.task.labels),
         ),
         expect_fact(
             "annotators_agree", f"Krippendorff's alpha of every source is at least {threshold:g}.", "sources_below_agreement", maximum=0
         ),
         expect_fact("distributions_add_up", "Every distribution adds up to 1.", "distribution_error", minimum=0, maximum=1e-6),
-    )  # fmt: skip
+    )
 
 
 def labeling_queue(_project: Project) -> Suite:

@@ -8,8 +8,6 @@ import hashlib
 
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_matrix
-from scipy.sparse.csgraph import connected_components
 
 from assets.project import Storage
 
@@ -34,6 +32,9 @@ def assign_splits(documents: pd.DataFrame, settings: Storage) -> pd.DataFrame:
 
 def group_documents(documents: pd.DataFrame) -> pd.Series:
     """Group id per document: the smallest `source/parent_id` among the documents connected to it."""
+    from scipy.sparse import coo_matrix  # not while definitions load
+    from scipy.sparse.csgraph import connected_components
+
     parent = documents["source"].astype(str) + "/" + documents["parent_id"].astype(str)
     parents, clusters = pd.factorize(parent)[0], pd.factorize(documents["cluster_id"])[0]
     nodes = int(parents.max(initial=-1)) + 1 + int(clusters.max(initial=-1)) + 1

@@ -1,0 +1,207 @@
+"""One source, from its channel to rows: store the bytes, parse them, give ids, write what is new.
+
+This is wiring that both collection assets share; what the bytes mean is in `parsing.py` and `records.py`, how they are fetched in
+`resources/channels`.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+
+from assets.collection.parsing import Parsed, RawObject, parse_objects
+from assets.collection.records import to_raw_annotations, to_raw_documents
+from assets.project import Source
+from assets.schemas import COLLECTION_CURSORS, RAW_OBJECTS, REJECTED_ANNOTATIONS, REJECTED_RECORDS
+from resources.channels.fetched import Channel, CursorMove, Fetched, FetchFailure
+from resources.increments import Step
+from resources.lakehouse import Lakehouse
+from resources.object_store import ObjectStore
+
+FLUSH_BYTES = 16_000_000
+FLUSH_OBJECTS = 200
+
+CURSORS_SQL = "SELECT cursor_key, cursor_value FROM collection_cursors WHERE source = $source"
+OBJECTS_SQL = "SELECT * EXCLUDE (increment_id) FROM raw_objects WHERE source = $source ORDER BY fetched_at, uri"
+
+
+def channel_of(source: Source) -> Channel:
+    """The channel of a source; its client library is imported only here, not while definitions load."""
+    if source.kind == "files":
+        from resources.channels.files import FilesChannel
+
+        return FilesChannel(source.path, source.format, source.max_object_bytes)
+    if source.kind == "feed":
+        from resources.channels.feeds import FeedChannel
+
+        return FeedChannel(source.url, source.timeout_seconds, source.max_object_bytes)
+    if source.kind == "sql":
+        from resources.channels.sql import SqlChannel
+
+        return SqlChannel(source.url, source.query, source.cursor_column, source.cursor_start, source.batch_rows)
+    from resources.channels.bucket import BucketChannel
+
+    return BucketChannel(source.url, source.endpoint_url, source.format, source.max_object_bytes)
+
+
+@dataclass
+class Gathering:
+    """What was fetched from one source and not yet written."""
+
+    step: Step
+    source: Source
+    store: ObjectStore
+    now: datetime
+    cursors: dict[str, str] = field(default_factory=dict)
+    objects: list[RawObject] = field(default_factory=list)
+    failures: list[FetchFailure] = field(default_factory=list)
+
+    def take(self, item: Fetched | FetchFailure | CursorMove) -> None:
+        """Store an object's bytes, or note a failure or progress; flushes when enough has come together."""
+        if isinstance(item, CursorMove):
+            self.cursors[item.cursor_key] = item.cursor_value
+            self.step.count(rows_in=1, rows_skipped=1)
+        elif isinstance(item, FetchFailure):
+            self.failures.append(item)
+        else:
+            self.cursors[item.cursor_key] = item.cursor_value
+            self.objects.append(_raw_object(item, self.store.put_content(item.payload)))
+        is_full = sum(len(found.payload) for found in self.objects) >= FLUSH_BYTES
+        if is_full or len(self.objects) + len(self.failures) >= FLUSH_OBJECTS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Parse what was fetched and write its rows."""
+        parsed = parse(self.objects, self.source)
+        known = self.step.lookup("raw_documents", parsed.documents[["external_id"]].assign(source=self.source.name))
+        new = to_raw_documents(parsed.documents, source=self.source.name, known=known, now=self.now)
+        refused = pd.concat([_refusals(parsed, self.source, self.now), _failures(self.failures, self.source, self.now)], ignore_index=True)
+        self.step.write("raw_objects", _object_rows(self.objects, self.source, self.now))
+        self.step.write("raw_documents", new.rows)
+        self.step.write("rejected_records", refused)
+        votes_only = sum(found.role == "annotations" for found in self.objects)
+        records = len(parsed.documents) + len(refused) + votes_only
+        self.step.count(rows_in=records, rows_out=len(new.rows), rows_skipped=new.unchanged_count + votes_only, reasons=refused["reason"])
+        self.objects, self.failures = [], []
+
+    def finish(self) -> None:
+        """Write what is left, and how far the source was read."""
+        self.flush()
+        rows = [(self.source.name, key, value) for key, value in self.cursors.items()]
+        self.step.write("collection_cursors", pd.DataFrame(rows, columns=COLLECTION_CURSORS.column_names()))
+        counts = self.step.counts
+        self.step.measure("readable_share", 1 - counts.rows_rejected / max(counts.rows_in, 1))
+
+
+def gather(step: Step, lakehouse: Lakehouse, store: ObjectStore, source: Source, *, replay: bool) -> None:
+    """Write what a source has that is new; with `replay`, parse its stored bytes again instead of fetching."""
+    gathering = Gathering(step, source, store, datetime.now(UTC))
+    for item in stored_objects(lakehouse, store, source) if replay else fetched_objects(lakehouse, source):
+        if isinstance(item, RawObject):
+            gathering.objects.append(item)
+            if len(gathering.objects) >= FLUSH_OBJECTS:
+                gathering.flush()
+        else:
+            gathering.take(item)
+    gathering.finish()
+
+
+def fetched_objects(lakehouse: Lakehouse, source: Source) -> Iterator[Fetched | FetchFailure | CursorMove]:
+    """What the source's channel yields beyond the cursors of its approved increments."""
+    cursors = lakehouse.read(CURSORS_SQL, {"source": source.name})
+    return channel_of(source).fetch(dict(zip(cursors["cursor_key"], cursors["cursor_value"], strict=True)))
+
+
+def stored_objects(lakehouse: Lakehouse, store: ObjectStore, source: Source) -> Iterator[RawObject]:
+    """Everything that was ever fetched from a source, from the object store."""
+    for batch in lakehouse.read_batches(OBJECTS_SQL, 1000, {"source": source.name}):
+        yield from load_objects(batch, store)
+
+
+def load_objects(rows: pd.DataFrame, store: ObjectStore) -> Iterator[RawObject]:
+    """Objects with their bytes, one at a time.
+
+    Args:
+        rows: One row per object, columns of `raw_objects`.
+        store: Where the bytes lie.
+    """
+    known = {each.name for each in fields(RawObject)}
+    for row in rows.astype(object).where(rows.notna(), None).to_dict("records"):
+        facts: dict[str, Any] = {str(key): value for key, value in row.items() if key in known}
+        yield RawObject(payload=store.get_content(facts["raw_sha256"]), **facts)
+
+
+def parse(objects: Iterable[RawObject], source: Source) -> Parsed:
+    """Parse objects the way the project says."""
+    segment = source.segment if source.kind == "feed" else "page"
+    return parse_objects(objects, fields=source.fields, segment=segment, max_text_chars=source.max_text_chars)
+
+
+def may_hold_votes(rows: pd.DataFrame, source: Source) -> pd.Series:
+    """Which objects are worth parsing for votes: files of votes, and records with a votes field; pages have none."""
+    is_record = ~rows["media_type"].isin(["text/html", "text/plain"]) & (source.fields.votes is not None)
+    return (rows["role"] == "annotations") | is_record
+
+
+def write_votes(step: Step, objects: Iterable[RawObject], source: Source, now: datetime) -> None:
+    """Parse objects for votes, find their documents and write them; an annotator's second answer in one increment is refused."""
+    parsed = parse(objects, source)
+    keys = pd.concat([parsed.votes[["external_id"]].dropna().drop_duplicates(), parsed.votes[["parent_id"]].dropna().drop_duplicates()])
+    known = pd.concat([step.lookup("raw_documents", keys[[column]].dropna().assign(source=source.name)) for column in keys.columns])
+    resolved = to_raw_annotations(parsed.votes, known.drop_duplicates("document_id"), source=source.name, now=now)
+    earlier = step.lookup("raw_annotations", resolved.rows[["document_id"]])
+    rows = resolved.rows[~resolved.rows["vote_id"].isin(earlier["vote_id"])]
+    is_second = rows.duplicated(["document_id", "annotator_id"])
+    refused = pd.concat(
+        [_vote_refusals(parsed, source, now), resolved.rejected, _second_votes(rows[is_second], parsed, source, now)], ignore_index=True
+    )
+    step.write("raw_annotations", rows[~is_second])
+    step.write("rejected_annotations", refused)
+    rows_in = len(parsed.votes) + len(parsed.rejected_votes)
+    kept = int((~is_second).sum())
+    step.count(rows_in=rows_in, rows_out=kept, rows_skipped=rows_in - kept - len(refused), reasons=refused["reason"])
+
+
+def _raw_object(item: Fetched, raw_sha256: str) -> RawObject:
+    return RawObject(item.payload, raw_sha256, item.uri, item.media_type, item.charset, item.role, item.parent_id, item.published_at)
+
+
+def _object_rows(objects: list[RawObject], source: Source, now: datetime) -> pd.DataFrame:
+    rows: list[tuple[Any, ...]] = [
+        (source.name, found.uri, found.raw_sha256, found.media_type, found.charset, found.role, found.parent_id, found.published_at,
+         len(found.payload), now)
+        for found in objects
+    ]  # fmt: skip
+    frame = pd.DataFrame(rows, columns=RAW_OBJECTS.column_names()).drop_duplicates(list(RAW_OBJECTS.key), keep="last")
+    return frame.assign(published_at=pd.to_datetime(frame["published_at"], utc=True))
+
+
+def _refusals(parsed: Parsed, source: Source, now: datetime) -> pd.DataFrame:
+    return parsed.rejected.assign(source=source.name, rejected_at=now)[REJECTED_RECORDS.column_names()]
+
+
+def _failures(failures: list[FetchFailure], source: Source, now: datetime) -> pd.DataFrame:
+    rows = [(source.name, failure.uri, None, "", failure.reason, failure.detail, now) for failure in failures]
+    return pd.DataFrame(rows, columns=REJECTED_RECORDS.column_names()).drop_duplicates("uri")
+
+
+def _vote_refusals(parsed: Parsed, source: Source, now: datetime) -> pd.DataFrame:
+    return parsed.rejected_votes.assign(source=source.name, rejected_at=now)[REJECTED_ANNOTATIONS.column_names()]
+
+
+def _second_votes(rows: pd.DataFrame, parsed: Parsed, source: Source, now: datetime) -> pd.DataFrame:
+    """Refusals for further answers of one annotator on one document."""
+    uris = parsed.votes.drop_duplicates("raw_sha256").set_index("raw_sha256")["uri"]
+    return pd.DataFrame(
+        {
+            "source": source.name,
+            "uri": rows["raw_sha256"].map(uris),
+            "raw_sha256": rows["raw_sha256"],
+            "locator": "vote of " + rows["annotator_id"].astype(str) + " on " + rows["document_id"].astype(str),
+            "reason": "second_vote",
+            "detail": "expected one vote of an annotator on a document in one increment, found another",
+            "rejected_at": now,
+        }
+    )[REJECTED_ANNOTATIONS.column_names()]

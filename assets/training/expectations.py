@@ -1,0 +1,51 @@
+"""What the training tables promise."""
+
+from assets.project import Project
+from assets.quality.suites import Suite, expect_fact, expect_rows, suite
+from assets.schemas import CHAMPION_MODEL, EVALUATION_REPORT, FINE_TUNED_MODEL
+
+
+def fine_tuned_model(project: Project) -> Suite:
+    """A model is stored whole and does better than guessing."""
+    chance = 1 / len(project.task.labels)
+    return suite(
+        FINE_TUNED_MODEL,
+        expect_rows(
+            "manifest_is_hashed",
+            "Every model names the SHA-256 of its manifest.",
+            "column_values_to_match_regex",
+            column="manifest_sha256",
+            regex=r"^[0-9a-f]{64}$",
+        ),
+        expect_rows(
+            "beats_guessing",
+            f"Macro F1 on dev is above {chance:.2f}, what guessing labels at random would give at best.",
+            "column_values_to_be_between",
+            severity="WARN",
+            column="dev_macro_f1",
+            min_value=chance,
+        ),
+        expect_fact("files_are_stored", "Every file of the manifest is in the object store.", "files_missing", maximum=0),
+    )
+
+
+def evaluation_report(_project: Project) -> Suite:
+    """Every model is measured beside its rivals on the same rows."""
+    return suite(
+        EVALUATION_REPORT,
+        expect_rows(
+            "values_are_finite", "Every value is a number.", "column_values_to_be_between", column="value", min_value=-1e9, max_value=1e9
+        ),
+        expect_fact("rivals_were_measured", "At least one baseline stands beside the model.", "scorers", minimum=2),
+        expect_fact(
+            "same_rows_for_all", "Every scorer was measured on the same test rows, or the report says on which.", "test_rows", minimum=1
+        ),
+    )
+
+
+def champion_model(_project: Project) -> Suite:
+    """Every decision gives its reason."""
+    return suite(
+        CHAMPION_MODEL,
+        expect_rows("reasons_are_given", "Every decision says why.", "column_value_lengths_to_be_between", column="reason", min_value=10),
+    )

@@ -1,0 +1,109 @@
+"""The jobs that run in a process of their own, as JSON files, and the lines of JSON that they print.
+
+Belongs here: what a job file holds, reading the split files it names, the printed events. Does not belong here: doing the job (`run.py`,
+`score.py`).
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Literal
+
+import pandas as pd
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from assets.project import Task, Training
+
+SPLIT_COLUMNS = ("document_id", "source", "text", "label", "distribution", "mean_rating", "group_id")
+
+
+class JobError(RuntimeError):
+    """A job file or the data that it names is not as expected."""
+
+
+class _Job(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class TrainingJob(_Job):
+    """Fine-tune one model.
+
+    `dataset_folder` holds `train.parquet`, `dev.parquet` and `test.parquet`; `work_folder` keeps checkpoints between attempts and is
+    removed after success; `output_folder` must not exist or be empty, and is the finished model.
+    """
+
+    dataset_folder: Path
+    dataset_version: str
+    work_folder: Path
+    output_folder: Path
+    model_id: str
+    code_version: str
+    task: Task
+    training: Training
+
+
+class ScoringJob(_Job):
+    """Score a Parquet file (columns `document_id`, `text`) with a model; writes `document_id` and `probabilities`."""
+
+    model_folder: Path
+    texts: Path
+    output: Path
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+
+def read_training_job(path: Path) -> TrainingJob:
+    """Read a training job file.
+
+    Raises:
+        JobError: It is missing, not JSON, or a key is unknown or wrong.
+    """
+    try:
+        return TrainingJob.model_validate_json(_job_text(path))
+    except ValidationError as error:
+        raise JobError(f"Job {path}: expected the keys of TrainingJob, found {error}") from error
+
+
+def read_scoring_job(path: Path) -> ScoringJob:
+    """Read a scoring job file.
+
+    Raises:
+        JobError: It is missing, not JSON, or a key is unknown or wrong.
+    """
+    try:
+        return ScoringJob.model_validate_json(_job_text(path))
+    except ValidationError as error:
+        raise JobError(f"Job {path}: expected the keys of ScoringJob, found {error}") from error
+
+
+def read_split(folder: Path, split: str, labels: tuple[str, ...]) -> pd.DataFrame:
+    """One split of a data set: one row per document.
+
+    Raises:
+        JobError: The file or a column is missing, there is no row, a label is outside the task, or a distribution has another length.
+    """
+    path = folder / f"{split}.parquet"
+    if not path.is_file():
+        raise JobError(f"Data set in {folder}: expected {path.name}, found {sorted(entry.name for entry in folder.glob('*'))}")
+    frame = pd.read_parquet(path)
+    missing = sorted(set(SPLIT_COLUMNS) - set(frame.columns))
+    if missing or frame.empty:
+        raise JobError(f"{path}: expected rows with columns {list(SPLIT_COLUMNS)}, found {len(frame)} rows, missing columns {missing}")
+    unknown = sorted(set(frame["label"]) - set(labels))
+    lengths = sorted({len(distribution) for distribution in frame["distribution"]})
+    if unknown or lengths != [len(labels)]:
+        raise JobError(f"{path}: expected labels {list(labels)} and distributions as long, found {unknown} and lengths {lengths}")
+    return frame
+
+
+def emit(event: str, **facts: object) -> None:
+    """Print one line of JSON on standard output, at once."""
+    sys.stdout.write(json.dumps({"event": event, **facts}, ensure_ascii=False) + "\n")
+    sys.stdout.flush()
+
+
+def _job_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise JobError(f"Job {path}: expected a readable JSON file, found {type(error).__name__}: {error}") from error

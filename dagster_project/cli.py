@@ -1,0 +1,254 @@
+"""The `textmill` command: thin commands over the same definitions that the UI runs. `--json` prints for programs."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from dagster_project.configuration import ConfigurationError
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="From collected text to models that can be trusted.")
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+ARCHIVES = ".textmill/archives"
+
+
+def say(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
+    """Print rows as JSON, or as a table whose columns are as wide as what they hold."""
+    if as_json:
+        print(json.dumps(list(rows), ensure_ascii=False, indent=2, default=str))
+        return
+    if not rows:
+        print("nothing")
+        return
+    columns = list(rows[0])
+    table = [columns, *[[str(row[column]) for column in columns] for row in rows]]
+    widths = [max(len(line[position]) for line in table) for position in range(len(columns))]
+    for line in table:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+@app.command()
+def setup(gpu_slots: Annotated[int, typer.Option(help="Trainings at a time.")] = 1, as_json: JsonOption = False) -> None:
+    """Prepare storage, pool limits and schedules; repair what a power cut left behind. Safe to repeat."""
+    from dagster_project.environments import build_resources, read_environment, read_project
+    from dagster_project.instance import set_up
+
+    environment = read_environment()
+    report = set_up(environment, build_resources(environment, read_project(environment))["lakehouse"], gpu_slots)
+    say([{"home": environment.home, "reaped_runs": len(report.reaped_runs), "orphan_files": report.orphan_files}], as_json)
+
+
+@app.command("run")
+def run_command(
+    job: Annotated[str, typer.Argument(help="refresh, retrain or everything")],
+    full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Recompute everything.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a job over all sources in this process, with progress."""
+    raise typer.Exit(0 if run_and_report(job, as_json, full_refresh=full_refresh) else 1)
+
+
+@app.command()
+def replay(source: Annotated[str, typer.Argument(help="Name of a source.")], as_json: JsonOption = False) -> None:
+    """Parse a source's stored bytes again with today's parser, without a single request."""
+    raise typer.Exit(0 if run_and_report("refresh", as_json, replay_sources=[source]) else 1)
+
+
+@app.command()
+def demo() -> None:
+    """Prepare the demo's sources, run the whole graph and print the headline of the report."""
+    from dagster_project.environments import read_environment
+
+    environment = read_environment()
+    with ExitStack() as stack:
+        serve_demo_sources(stack)
+        if not run_and_report("everything", as_json=False):
+            raise typer.Exit(1)
+    report()
+    print(f"\nOpen the UI with `make dev`: http://127.0.0.1:3000. Everything lies in {environment.home}.")
+
+
+@app.command()
+def dev(
+    port: Annotated[int, typer.Option(help="Port of the UI.")] = 3000,
+    with_demo: Annotated[bool, typer.Option("--demo", help="Also serve the demo's newspaper.")] = False,
+) -> None:
+    """Open the Dagster UI, with daemon, on the loopback interface."""
+    from dagster_project.environments import REPOSITORY, read_environment
+    from dagster_project.instance import open_instance
+
+    setup(as_json=False)
+    open_instance(read_environment())
+    command = [str(Path(sys.executable).with_name("dagster")), "dev", "-w", "workspace.yaml", "-h", "127.0.0.1", "-p", str(port)]
+    with ExitStack() as stack:
+        if with_demo:
+            serve_demo_sources(stack)
+        raise typer.Exit(subprocess.call(command, cwd=REPOSITORY))
+
+
+@app.command()
+def check(as_json: JsonOption = False) -> None:
+    """Check the project file and load the definitions."""
+    from dagster_project.environments import read_environment, read_project
+
+    environment = read_environment()
+    project = read_project(environment)
+    say([{"config": environment.config, "source": source.name, "kind": source.kind} for source in project.sources], as_json)
+
+
+@app.command()
+def status(as_json: JsonOption = False) -> None:
+    """The newest increment of every step."""
+    from assets.schemas import TABLES
+
+    lakehouse = resource("lakehouse")
+    rows = []
+    for producer in dict.fromkeys(table.producer for table in TABLES.values()):
+        newest = {increment.partition: increment for increment in lakehouse.increments(producer)}
+        for partition, increment in sorted(newest.items()):
+            counts = increment.counts
+            rows.append(
+                {
+                    "asset": f"{producer}[{partition}]" if partition else producer,
+                    "state": increment.state,
+                    "in": counts.rows_in,
+                    "out": counts.rows_out,
+                    "rejected": counts.rows_rejected,
+                    "skipped": counts.rows_skipped,
+                    "at": increment.created_at.strftime("%Y-%m-%d %H:%M"),
+                }
+            )
+    say(rows, as_json)
+
+
+@app.command()
+def show(
+    table: Annotated[str, typer.Argument(help="Name of a table.")],
+    limit: Annotated[int, typer.Option(help="Most rows.")] = 10,
+    as_json: JsonOption = False,
+) -> None:
+    """Rows of a published table, texts included."""
+    from assets.schemas import TABLES
+
+    if table not in TABLES:
+        raise ConfigurationError(f"Expected a table out of {sorted(TABLES)}, found {table!r}.")
+    frame = resource("lakehouse").read(f"SELECT * FROM {table} LIMIT $limit", {"limit": limit})
+    say([{str(key): value for key, value in row.items()} for row in frame.to_dict("records")], as_json)
+
+
+@app.command()
+def search(
+    query: Annotated[str, typer.Argument(help="Words, in English or Chinese.")],
+    limit: Annotated[int, typer.Option(help="Most hits.")] = 10,
+    source: Annotated[str | None, typer.Option(help="Only this source.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Find clean documents by their words."""
+    from dagster_project.queries import search_documents
+
+    say(search_documents(resource("lakehouse"), resource("index"), query, limit, source), as_json)
+
+
+@app.command()
+def why(document_id: Annotated[str, typer.Argument(help="Id of a document.")], as_json: JsonOption = True) -> None:
+    """Trace a document: raw bytes, revisions, refusal or cluster, votes, label, data set, and the increments that made them."""
+    from dagster_project.queries import trace_document
+
+    say([trace_document(resource("lakehouse"), document_id)], as_json)
+
+
+@app.command()
+def report(as_json: JsonOption = False) -> None:
+    """Headline of the newest evaluation report, and where the report lies."""
+    from dagster_project.queries import newest_report
+
+    found = newest_report(resource("lakehouse"), resource("object_store"))
+    if as_json:
+        print(json.dumps(asdict(found), ensure_ascii=False, indent=2))
+        return
+    print(f"\n{found.headline}\n\nReport: {found.location}")
+
+
+@app.command()
+def rollback(
+    to: Annotated[str | None, typer.Option(help="Model to return to; the previous champion by default.")] = None,
+    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "rolled back by command",
+    as_json: JsonOption = False,
+) -> None:
+    """Make the previous champion the champion again; the decision is recorded."""
+    from dagster_project.queries import roll_back
+
+    say([roll_back(resource("lakehouse"), resource("project"), to, reason)], as_json)
+
+
+def resource(role: str) -> Any:  # noqa: ANN401  # one of several kinds, by role
+    """A resource of the present environment."""
+    from dagster_project.environments import build_resources, read_environment, read_project
+
+    environment = read_environment()
+    return build_resources(environment, read_project(environment))[role]
+
+
+def serve_demo_sources(stack: ExitStack) -> None:
+    """Prepare the demo's corpora and serve its newspaper until the stack is closed."""
+    from dagster_project.demo import prepare_demo
+    from dagster_project.demo_server import serve_demo
+    from dagster_project.environments import REPOSITORY, read_environment
+
+    environment = read_environment()
+    prepare_demo(environment.home, REPOSITORY / ARCHIVES)
+    stack.enter_context(serve_demo(environment.home, environment.demo_port))
+
+
+def run_and_report(job: str, as_json: bool, **options: Any) -> bool:  # noqa: ANN401  # options of `run_job`
+    """Run a job, print what every asset did and what went wrong; whether all went well."""
+    from dagster_project.definitions import build_definitions
+    from dagster_project.environments import build_resources, read_environment, read_project
+    from dagster_project.instance import open_instance, set_up
+    from dagster_project.runs import run_job
+
+    environment = read_environment()
+    project = read_project(environment)
+    resources = build_resources(environment, project)
+    set_up(environment, resources["lakehouse"])
+    with open_instance(environment) as instance:
+        outcome = run_job(build_definitions(environment, resources), project, instance, job, **options)
+    if as_json:
+        print(json.dumps(asdict(outcome), ensure_ascii=False, indent=2))
+        return outcome.succeeded
+    print()
+    say(
+        [
+            {"stage": step.group, "asset": step.asset, "seconds": f"{step.seconds:.1f}", "what happened": step.summary}
+            for step in outcome.steps
+        ],
+        as_json,
+    )
+    for step, error in outcome.failed_steps.items():
+        print(f"\nFAILED {step}: {error}", file=sys.stderr)
+    for failed in outcome.failed_checks:
+        print(f"CHECK FAILED {failed}", file=sys.stderr)
+    print(f"\n{'done' if outcome.succeeded else 'FAILED'} in {outcome.seconds:.0f} s")
+    return outcome.succeeded
+
+
+def main() -> None:
+    """Entry point: errors that users can mend are printed without a traceback."""
+    from resources.lakehouse import LakehouseError
+    from resources.search_index import SearchIndexError
+
+    try:
+        app()
+    except (ConfigurationError, LakehouseError, SearchIndexError, LookupError, ValueError) as error:
+        print(f"textmill: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

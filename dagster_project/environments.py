@@ -1,0 +1,105 @@
+"""Which resources the graph runs with: the only place that reads environment variables.
+
+One environment so far: `embedded`, a folder on this machine and no server. `.env.example` lists every variable.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from assets.project import Project
+from assets.schemas import TABLES
+from dagster_project.configuration import ConfigurationError, load_project
+from resources.compute import LocalCompute
+from resources.lakehouse import Lakehouse
+from resources.object_store import open_object_store
+from resources.search_index import SearchIndex
+
+DEFAULT_CONFIG = "config/demo.yaml"
+DEFAULT_HOME = ".textmill"
+DEFAULT_DEMO_PORT = 8731
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where textmill runs.
+
+    Attributes:
+        name: `TEXTMILL_ENV`.
+        home: `TEXTMILL_HOME`: the folder of everything that textmill writes.
+        config: `TEXTMILL_CONFIG`: the project file.
+        variables: What the project file may name as `${NAME}`.
+        object_store_url: `TEXTMILL_OBJECT_STORE_URL`: where raw bytes, data sets and models are kept.
+        object_store_endpoint: `TEXTMILL_OBJECT_STORE_ENDPOINT`: address of an S3-compatible server.
+        demo_port: `TEXTMILL_DEMO_PORT`: loopback port of the demo's newspaper.
+    """
+
+    name: str
+    home: Path
+    config: Path
+    variables: Mapping[str, str]
+    object_store_url: str
+    object_store_endpoint: str | None
+    demo_port: int
+
+    @property
+    def dagster_home(self) -> Path:
+        """Folder of Dagster's own storage."""
+        return self.home / "dagster"
+
+
+def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
+    """The environment described by environment variables (by default, this process's).
+
+    Raises:
+        ConfigurationError: `TEXTMILL_ENV` names no environment, or a value is unusable.
+    """
+    given = dict(os.environ if variables is None else variables)
+    name = given.get("TEXTMILL_ENV", "embedded")
+    if name not in RESOURCES:
+        raise ConfigurationError(f"TEXTMILL_ENV: expected one of {sorted(RESOURCES)}, found {name!r}")
+    home = _absolute(given.get("TEXTMILL_HOME") or DEFAULT_HOME)
+    port = given.get("TEXTMILL_DEMO_PORT") or str(DEFAULT_DEMO_PORT)
+    if not port.isdecimal() or not 0 < int(port) < 65536:
+        raise ConfigurationError(f"TEXTMILL_DEMO_PORT: expected a port from 1 to 65535, found {port!r}")
+    return Environment(
+        name=name,
+        home=home,
+        config=_absolute(given.get("TEXTMILL_CONFIG") or DEFAULT_CONFIG),
+        variables=given | {"TEXTMILL_HOME": str(home), "TEXTMILL_DEMO_PORT": port},
+        object_store_url=given.get("TEXTMILL_OBJECT_STORE_URL") or (home / "objects").as_uri(),
+        object_store_endpoint=given.get("TEXTMILL_OBJECT_STORE_ENDPOINT") or None,
+        demo_port=int(port),
+    )
+
+
+def _absolute(path: str) -> Path:
+    """A path, relative to the repository and not to wherever a Dagster process was started."""
+    return (REPOSITORY / Path(path).expanduser()).resolve()
+
+
+def read_project(environment: Environment) -> Project:
+    """The environment's project."""
+    return load_project(environment.config, environment.variables)
+
+
+def embedded_resources(environment: Environment, project: Project) -> dict[str, Any]:
+    """Everything in one folder; nothing is opened before it is used."""
+    return {
+        "project": project,
+        "lakehouse": Lakehouse(environment.home / "lake", list(TABLES.values())),
+        "object_store": open_object_store(environment.object_store_url, environment.object_store_endpoint),
+        "index": SearchIndex(environment.home / "search"),
+        "compute": LocalCompute(environment.home / "work"),
+    }
+
+
+RESOURCES: dict[str, Callable[[Environment, Project], dict[str, Any]]] = {"embedded": embedded_resources}
+
+
+def build_resources(environment: Environment, project: Project) -> dict[str, Any]:
+    """The resources of an environment, by role."""
+    return RESOURCES[environment.name](environment, project)

@@ -1,0 +1,87 @@
+"""Dagster's own storage: where it lies, its settings, the pool limits, and runs whose process is gone."""
+
+import os
+import time
+from dataclasses import dataclass
+
+import dagster as dg
+from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
+
+from assets.tags import GPU_POOL, LAKE_POOL
+from dagster_project.environments import Environment
+from resources import liveness
+from resources.lakehouse import Lakehouse
+
+# `granularity: op` makes pools count steps, not runs; slots of ended runs are given back after a while even if a process died.
+DAGSTER_YAML = """# Written by `textmill setup`. Edit it freely; it is not overwritten.
+telemetry:
+  enabled: false
+concurrency:
+  pools:
+    granularity: op
+run_monitoring:
+  enabled: true
+  free_slots_after_run_end_seconds: 60
+run_retries:
+  enabled: false
+retention:
+  schedule:
+    purge_after_days: 30
+  sensor:
+    purge_after_days: {skipped: 3, failure: 30, success: 30}
+"""
+GRACE_SECONDS = 120.0
+
+
+@dataclass(frozen=True)
+class SetupReport:
+    """What a set-up did: runs found dead, files that no snapshot named."""
+
+    reaped_runs: list[str]
+    orphan_files: int
+
+
+def open_instance(environment: Environment) -> dg.DagsterInstance:
+    """Dagster's storage in the environment's home."""
+    home = environment.dagster_home
+    home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    settings = home / "dagster.yaml"
+    if not settings.exists():
+        settings.write_text(DAGSTER_YAML, encoding="utf-8")
+    os.environ["DAGSTER_HOME"] = str(home)
+    return dg.DagsterInstance.get()
+
+
+def set_up(environment: Environment, lakehouse: Lakehouse, gpu_slots: int = 1) -> SetupReport:
+    """Prepare an environment for use; safe to repeat, and to run while others work.
+
+    Args:
+        environment: Which.
+        lakehouse: Its lakehouse, whose orphaned files are removed.
+        gpu_slots: Trainings at a time.
+    """
+    with open_instance(environment) as instance:
+        for pool, slots in ((LAKE_POOL, 1), (GPU_POOL, gpu_slots)):
+            instance.event_log_storage.set_concurrency_slots(pool, slots)
+        reaped = reap_dead_runs(instance, lakehouse)
+    return SetupReport(reaped, lakehouse.remove_orphans())
+
+
+def reap_dead_runs(instance: dg.DagsterInstance, lakehouse: Lakehouse) -> list[str]:
+    """Fail the runs that Dagster believes to be in progress though no process holds them; frees their pool slots.
+
+    After a power cut Dagster leaves such runs as they are, and their slots stay taken. A run that has not reached its first asset holds no
+    lock file yet; it gets some time before it counts as dead.
+    """
+    reaped = []
+    for record in instance.get_run_records(dg.RunsFilter(statuses=IN_PROGRESS_RUN_STATUSES)):
+        run = record.dagster_run
+        folder = lakehouse.runs_folder
+        is_young = time.time() - (record.start_time or record.create_timestamp.timestamp()) < GRACE_SECONDS
+        if liveness.is_alive_elsewhere(folder, run.run_id) or (is_young and not liveness.seen(folder, run.run_id)):
+            continue
+        instance.report_run_failed(run, message="The process of this run is gone; textmill setup marked it as failed.")
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+        liveness.forget(folder, run.run_id)
+        reaped.append(run.run_id)
+    return reaped

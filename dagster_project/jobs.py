@@ -1,0 +1,30 @@
+"""Jobs: named selections of the graph, a sentence each."""
+
+import dagster as dg
+
+from assets.tags import GPU_OP_TAGS
+
+REFRESH = ("raw_documents", "raw_annotations", "clean_documents", "rejected_documents", "tokens", "annotations", "rule_votes",
+           "labeled_documents", "labeling_queue", "search_index")  # fmt: skip
+RETRAIN = ("training_dataset", "fine_tuned_model", "evaluation_report", "champion_model")
+
+refresh = dg.define_asset_job(
+    "refresh", dg.AssetSelection.assets(*REFRESH), description="Collect what is new and bring it through to labels, queue and search index."
+)
+retrain = dg.define_asset_job(
+    "retrain",
+    dg.AssetSelection.assets(*RETRAIN),
+    description="Freeze a data set, fine-tune, report and let the gate decide on the champion.",
+    # The Kubernetes run launcher reads job tags, the k8s executor op tags: the GPU is asked for in both places.
+    tags=GPU_OP_TAGS,
+)
+everything = dg.define_asset_job(
+    "everything", dg.AssetSelection.all(), description="The whole graph, from sources to champion.", tags=GPU_OP_TAGS
+)
+
+JOBS = [refresh, retrain, everything]
+
+
+def partition_range_tags(sources: list[str]) -> dict[str, str]:
+    """Run tags that make one run collect all sources."""
+    return {"dagster/asset_partition_range_start": sources[0], "dagster/asset_partition_range_end": sources[-1]}

@@ -1,0 +1,143 @@
+"""What the commands ask of the resources: search, trace, report, roll back. The commands themselves are in `cli.py`."""
+
+import json
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+
+from assets.project import Project
+from assets.quality.audit import audit
+from assets.schemas import CHAMPION_MODEL
+from assets.training.registry import CHAMPION_SQL
+from assets.wiring import code_version
+from dagster_project.suites import find_suites
+from resources.increments import increment
+from resources.lakehouse import Lakehouse, LakehouseError
+from resources.object_store import ObjectStore
+from resources.search_index import SearchIndex
+
+SHOWN_CHARS = 160
+
+
+def search_documents(lakehouse: Lakehouse, index: SearchIndex, query: str, limit: int, source: str | None) -> list[dict[str, Any]]:
+    """Published documents that match a query, best first: score, source, id and the beginning of the text."""
+    from assets.cleaning.tokens import tokenize_text
+
+    hits = index.search(tokenize_text(query, "und"), limit, source)
+    wanted = pd.DataFrame({"document_id": [hit.document_id for hit in hits], "score": [hit.score for hit in hits]})
+    if wanted.empty:
+        return []
+    sql = "SELECT document_id, source, external_id, score, text FROM wanted JOIN clean_documents USING (document_id) ORDER BY score DESC, document_id"
+    found = lakehouse.read(sql, frames={"wanted": wanted})
+    return [
+        {
+            "score": f"{row.score:.2f}",
+            "source": row.source,
+            "document_id": row.document_id,
+            "text": row.text if len(row.text) <= SHOWN_CHARS else row.text[:SHOWN_CHARS] + " …",
+        }
+        for row in found.itertuples(index=False)
+    ]
+
+
+def trace_document(lakehouse: Lakehouse, document_id: str) -> dict[str, Any]:
+    """Everything that is known of a document, table by table, each row with the increment that made it and that increment's code.
+
+    Raises:
+        LookupError: No table holds it.
+    """
+    tables = (
+        "raw_documents",
+        "rejected_documents",
+        "clean_documents",
+        "annotations",
+        "rule_votes",
+        "labeled_documents",
+        "training_dataset",
+    )
+    trace: dict[str, Any] = {}
+    for table in tables:
+        sql = f"SELECT * FROM {table} WHERE document_id = $id"
+        rows = lakehouse.read(sql, {"id": document_id})
+        if len(rows):
+            trace[table] = json.loads(rows.to_json(orient="records", date_format="iso", force_ascii=False))
+    if not trace:
+        raise LookupError(f"Expected a document id, found none of {document_id!r} in {', '.join(tables)}. `textmill search` prints ids.")
+    ids = {row["increment_id"] for rows in trace.values() for row in rows}
+    sql = 'SELECT increment_id, asset, "partition", run_id, code_version, created_at FROM lake.main.increments WHERE list_contains($ids, increment_id)'
+    increments = lakehouse.read(sql, {"ids": sorted(ids)})
+    trace["increments"] = json.loads(increments.to_json(orient="records", date_format="iso"))
+    return trace
+
+
+@dataclass(frozen=True)
+class ReportFound:
+    """The newest report: its headline as plain text, and where it lies."""
+
+    model_id: str
+    headline: str
+    location: str
+
+
+def newest_report(lakehouse: Lakehouse, store: ObjectStore) -> ReportFound:
+    """The newest published evaluation report.
+
+    Raises:
+        LakehouseError: There is none.
+    """
+    from assets.training.report import headline
+
+    frame = lakehouse.read("SELECT * FROM evaluation_report WHERE increment_id = (SELECT max(increment_id) FROM evaluation_report)")
+    if frame.empty:
+        raise LakehouseError("Expected an evaluation report, found none. Materialize `evaluation_report` first.")
+    model_id = str(frame["model_id"].iloc[0])
+    return ReportFound(model_id, headline(frame), store.url(f"reports/{model_id}/report.md"))
+
+
+def roll_back(lakehouse: Lakehouse, project: Project, to: str | None, reason: str) -> dict[str, Any]:
+    """Make an earlier model the champion again, through the same audit as every other decision.
+
+    Args:
+        lakehouse: Where decisions are kept.
+        project: The project.
+        to: The model; the previous champion by default.
+        reason: Why, for the record.
+
+    Raises:
+        LakehouseError: There is no such model, no earlier champion, or the audit refused the decision.
+    """
+    champions = lakehouse.read(CHAMPION_SQL)
+    current = None if champions.empty else str(champions["champion_id"].item())
+    target = to or previous_champion(lakehouse, current)
+    models = lakehouse.read("SELECT model_id, dataset_version FROM fine_tuned_model").set_index("model_id")["dataset_version"]
+    if target is None or target not in models.index or target == current:
+        raise LakehouseError(f"Expected an earlier champion out of {sorted(set(models.index) - {current})}, found {target!r}.")
+    run_id = f"rollback-{uuid.uuid4()}"
+    with increment(lakehouse, "champion_model", run_id=run_id, code_version=code_version("assets.training"), following="journal") as step:
+        row = {
+            "decision_id": step.increment_id,
+            "challenger_id": target,
+            "previous_champion_id": current,
+            "champion_id": target,
+            "decision": "rolled_back",
+            "reason": f"Rolled back: {reason}",
+            "dataset_version": models[target],
+            "evidence": "{}",
+            "decided_at": datetime.now(UTC),
+        }
+        step.write("champion_model", pd.DataFrame([row])[CHAMPION_MODEL.column_names()])
+        step.count(rows_in=1, rows_out=1)
+    (audited,) = audit(lakehouse, "champion_model", find_suites(project)["champion_model"], run_id)
+    if not audited.is_approved:
+        raise LakehouseError("Expected the audit to approve the rollback, found that it did not; see the checks of champion_model.")
+    return {"champion": target, "before": current, "reason": row["reason"]}
+
+
+def previous_champion(lakehouse: Lakehouse, current: str | None) -> str | None:
+    """The champion before the present one; None if there was none."""
+    decided = lakehouse.read("SELECT champion_id FROM champion_model WHERE champion_id IS NOT NULL ORDER BY decided_at DESC")["champion_id"]
+    earlier = [found for found in decided if found != current]
+    return str(earlier[0]) if earlier else None

@@ -1,0 +1,40 @@
+"""Which suites guard which step: every table of `schemas.py` has a suite function of its name in its stage's `expectations.py`."""
+
+import importlib
+from types import ModuleType
+
+import dagster as dg
+
+from assets.project import Project
+from assets.quality.checks import build_checks
+from assets.quality.suites import Suite
+from assets.schemas import TABLES, tables_of
+
+STAGES = ("collection", "cleaning", "labeling", "storage", "training")
+
+# Steps that make more than one asset; every other step makes the asset of its name.
+STEP_ASSETS = {"clean_documents": ("clean_documents", "rejected_documents")}
+
+
+def find_suites(project: Project) -> dict[str, list[Suite]]:
+    """Suites per producer.
+
+    Raises:
+        LookupError: A table has no suite function, or more than one.
+    """
+    modules = [importlib.import_module(f"assets.{stage}.expectations") for stage in STAGES]
+    producers = dict.fromkeys(table.producer for table in TABLES.values())
+    return {producer: [_suite(modules, table.name, project) for table in tables_of(producer)] for producer in producers}
+
+
+def _suite(modules: list[ModuleType], table: str, project: Project) -> Suite:
+    functions = [getattr(module, table) for module in modules if hasattr(module, table)]
+    if len(functions) != 1:
+        raise LookupError(f"Expected one suite function {table} in assets/*/expectations.py, found {len(functions)}.")
+    suite: Suite = functions[0](project)
+    return suite
+
+
+def build_all_checks(project: Project) -> list[dg.AssetChecksDefinition]:
+    """The checks of every step."""
+    return [build_checks(producer, suites, STEP_ASSETS.get(producer, (producer,))) for producer, suites in find_suites(project).items()]

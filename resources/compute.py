@@ -1,0 +1,90 @@
+"""Where heavy work runs: in a process of its own, so that its memory and its threads leave nothing behind.
+
+The child is `python -m <module> <job.json>`; it prints one JSON object a line on standard output, which the caller turns into log
+events, and its errors on standard error. Embedded, it runs on this machine; on Kubernetes the whole step has a pod of its own.
+"""
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Thread
+from typing import IO, Any
+
+Event = Mapping[str, Any]
+ERROR_LINES = 30
+
+
+class ChildProcessFailedError(Exception):
+    """The child ended with an error; carries the last lines it printed."""
+
+
+class LocalCompute:
+    """Runs modules in child processes of this machine."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def run(self, module: str, job: Mapping[str, Any], on_event: Callable[[Event], None]) -> Event:
+        """Run a module to its end and return the last event it printed.
+
+        Args:
+            module: Importable module that takes the path of a job file.
+            job: The job, written to a file as JSON.
+            on_event: Called with every event as it comes.
+
+        Raises:
+            ChildProcessFailedError: The child ended with an error, or printed nothing.
+        """
+        last: Event = {}
+        with self._job_file(job) as path, _child([sys.executable, "-m", module, str(path)]) as child:
+            errors = _collect_errors(child)
+            for line in child.stdout or []:
+                last = json.loads(line)
+                on_event(last)
+            status = child.wait()
+        if status != 0 or not last:
+            raise ChildProcessFailedError(f"Expected {module} to end well, found exit status {status}:\n" + "\n".join(errors))
+        return last
+
+    @contextmanager
+    def _job_file(self, job: Mapping[str, Any]) -> Iterator[Path]:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile("w", dir=self.folder, suffix=".json", encoding="utf-8") as file:
+            json.dump(job, file, ensure_ascii=False)
+            file.flush()
+            yield Path(file.name)
+
+
+@contextmanager
+def _child(command: list[str]) -> Iterator["subprocess.Popen[str]"]:
+    """A child that does not outlive the block."""
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8")
+    try:
+        yield child
+    finally:
+        if child.poll() is None:
+            child.terminate()
+            try:
+                child.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                child.kill()
+                child.wait()
+        for stream in (child.stdout, child.stderr):
+            if stream is not None:
+                stream.close()
+
+
+def _collect_errors(child: "subprocess.Popen[str]") -> deque[str]:
+    lines: deque[str] = deque(maxlen=ERROR_LINES)
+
+    def drain(stream: IO[str]) -> None:
+        lines.extend(line.rstrip() for line in stream)
+
+    if child.stderr is not None:
+        Thread(target=drain, args=(child.stderr,), daemon=True).start()
+    return lines
