@@ -162,6 +162,10 @@ class Training(Section):
     valence_weight: float = Field(1.0, ge=0, description="Weight of the squared error of the predicted valence beside soft cross-entropy.")
     patience: int = Field(2, ge=1, description="Evaluations on dev without improvement before training stops.")
     evaluations_per_epoch: int = Field(2, ge=1)
+    frozen_layers: int = Field(
+        0, ge=0, description="Lowest encoder layers that keep their pre-trained weights, the embeddings with them: faster; 0 trains all."
+    )
+    dropout: float | None = Field(None, ge=0, lt=1, description="Dropout while training; null keeps the base model's own.")
     seed: int = 13
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="`auto` takes bf16 where the hardware has it.")
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -20,6 +20,19 @@ from resources.object_store import ObjectStore
 from resources.search_index import SearchIndex
 
 SHOWN_CHARS = 160
+TRACED_TABLES = (
+    "raw_documents",
+    "rejected_documents",
+    "clean_documents",
+    "annotations",
+    "rule_votes",
+    "labeled_documents",
+    "training_dataset",
+)
+INCREMENTS_SQL = """
+SELECT increment_id, asset, "partition", run_id, code_version, created_at
+FROM lake.main.increments WHERE list_contains($ids, increment_id) ORDER BY increment_id
+"""
 
 
 def search_documents(lakehouse: Lakehouse, index: SearchIndex, query: str, limit: int, source: str | None) -> list[dict[str, Any]]:
@@ -30,7 +43,7 @@ def search_documents(lakehouse: Lakehouse, index: SearchIndex, query: str, limit
     wanted = pd.DataFrame({"document_id": [hit.document_id for hit in hits], "score": [hit.score for hit in hits]})
     if wanted.empty:
         return []
-    sql = "SELECT document_id, source, external_id, score, text FROM wanted JOIN clean_documents USING (document_id) ORDER BY score DESC, document_id"
+    sql = "SELECT document_id, source, score, text FROM wanted JOIN clean_documents USING (document_id) ORDER BY score DESC, document_id"
     found = lakehouse.read(sql, frames={"wanted": wanted})
     return [
         {
@@ -65,10 +78,11 @@ def trace_document(lakehouse: Lakehouse, document_id: str) -> dict[str, Any]:
         if len(rows):
             trace[table] = json.loads(rows.to_json(orient="records", date_format="iso", force_ascii=False))
     if not trace:
-        raise LookupError(f"Expected a document id, found none of {document_id!r} in {', '.join(tables)}. `textmill search` prints ids.")
+        raise LookupError(
+            f"Expected a document id, found {document_id!r} in none of {', '.join(TRACED_TABLES)}. `textmill search` prints ids."
+        )
     ids = {row["increment_id"] for rows in trace.values() for row in rows}
-    sql = 'SELECT increment_id, asset, "partition", run_id, code_version, created_at FROM lake.main.increments WHERE list_contains($ids, increment_id)'
-    increments = lakehouse.read(sql, {"ids": sorted(ids)})
+    increments = lakehouse.read(INCREMENTS_SQL, {"ids": sorted(ids)})
     trace["increments"] = json.loads(increments.to_json(orient="records", date_format="iso"))
     return trace
 

@@ -115,7 +115,8 @@ def _resolve(votes: pd.DataFrame, known_documents: pd.DataFrame) -> pd.DataFrame
     """Per vote, in its order: document_id and external_id; missing where there is no such document."""
     ordered = _newest_first(known_documents)
     by_id = ordered.drop_duplicates("external_id").set_index("external_id")["document_id"]
-    by_vote = pd.DataFrame({"document_id": votes["external_id"].map(by_id), "external_id": votes["external_id"]})
+    named = votes["external_id"].astype(object)
+    by_vote = pd.DataFrame({"document_id": named.map(by_id).astype(object), "external_id": named})
     is_by_text = votes["external_id"].isna() & votes["text"].notna()
     if is_by_text.any():
         keys = ["parent_id", "folded", "occurrence"]

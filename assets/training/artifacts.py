@@ -1,29 +1,20 @@
-"""A finished model as a folder of files, with a manifest that says what it is and holds the hash of every file.
+"""A finished model as a folder of files.
 
 The folder: `model.safetensors` and `config.json` (the encoder: `AutoModel.from_pretrained` of transformers reads them), tokenizer files,
 `head.safetensors` (the linear layer), `classifier.json` (labels and how to score), `history.json`, `predictions.parquet`, `manifest.json`.
 
-Does not belong here: checkpoints of an unfinished run (`checkpoints.py`), scoring (`scoring.py`).
+Does not belong here: the manifest (`manifests.py`), checkpoints of an unfinished run (`checkpoints.py`), scoring (`scoring.py`).
 """
 
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedTokenizerBase
 
-from assets.training.checkpoints import flush_to_disk
 from assets.training.classifier import Pooling, TextClassifier
-from assets.training.encoder import build_encoder, sha256_of_file
-
-MANIFEST = "manifest.json"
-PICKLE_ENDINGS = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib", ".npy", ".npz"})
-
-
-class ModelFolderError(RuntimeError):
-    """A model folder is incomplete, was changed after it was written, or holds files that could run code."""
+from assets.training.encoder import build_encoder
 
 
 @dataclass(frozen=True)
@@ -63,46 +54,6 @@ def write_model(folder: Path, model: TextClassifier, tokenizer: PreTrainedTokeni
     head = {name: tensor.detach().cpu().contiguous() for name, tensor in model.head.state_dict().items()}
     save_file(head, folder / "head.safetensors")
     (folder / "classifier.json").write_text(json.dumps(asdict(settings), ensure_ascii=False, indent=2), encoding="utf-8")
-
-
-def write_manifest(folder: Path, facts: dict[str, Any]) -> str:
-    """Write `manifest.json`: the facts and the hash of every other file of the folder. Returns the manifest's SHA-256 (hex)."""
-    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MANIFEST)
-    for path in paths:
-        flush_to_disk(path)
-    hashes = {path.relative_to(folder).as_posix(): sha256_of_file(path) for path in paths}
-    manifest, draft = folder / MANIFEST, folder / f"{MANIFEST}.draft"
-    draft.write_text(json.dumps({**facts, "files": hashes}, ensure_ascii=False, indent=2, sort_keys=True), encoding="utf-8")
-    flush_to_disk(draft)
-    draft.rename(manifest)
-    flush_to_disk(folder)
-    return sha256_of_file(manifest)
-
-
-def read_manifest(folder: Path) -> dict[str, Any]:
-    """The manifest of a model folder, after checking every file against it.
-
-    Raises:
-        ModelFolderError: No manifest, a file is missing, changed or not listed, or is of a kind that can hold code.
-    """
-    path = folder / MANIFEST
-    if not path.is_file():
-        raise ModelFolderError(f"Model in {folder}: expected {MANIFEST}, found none. The model was not written to the end: train again.")
-    manifest: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    present = {file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file()} - {MANIFEST}
-    pickles = sorted(name for name in present if Path(name).suffix in PICKLE_ENDINGS)
-    if pickles:
-        raise ModelFolderError(f"Model in {folder}: expected weights in safetensors only, found {pickles}, which could run code.")
-    listed = set(manifest["files"])
-    if present != listed:
-        raise ModelFolderError(
-            f"Model in {folder}: expected the files its manifest lists, "
-            f"found {sorted(listed - present)} missing and {sorted(present - listed)} not listed. Fetch the model again."
-        )
-    changed = sorted(name for name, digest in manifest["files"].items() if sha256_of_file(folder / name) != digest)
-    if changed:
-        raise ModelFolderError(f"Model in {folder}: expected the contents its manifest lists, found {changed} changed; fetch it again.")
-    return manifest
 
 
 def read_model(folder: Path) -> tuple[TextClassifier, ClassifierSettings]:

@@ -13,9 +13,8 @@ from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
 from assets.project import RatingScale, Task
 from assets.training.metrics import Floats
-from assets.training.predictions import Predictions, predictions_of_probabilities
+from assets.training.predictions import HUMAN, MAJORITY, TFIDF, VADER, Predictions, predictions_of_probabilities
 
-MAJORITY, VADER, TFIDF, HUMAN = "majority class", "VADER", "TF-IDF + logistic regression", "one human rater"
 VADER_THRESHOLD = 0.05
 """Compound scores nearer to 0 count as neutral: the authors' own threshold (README of vaderSentiment)."""
 MAX_FEATURES = 200_000
@@ -134,3 +133,9 @@ def correlate_with_others(test: pd.DataFrame, seed: int) -> float:
     if np.ptp(others) == 0 or np.ptp(picked[rows]) == 0:
         return float("nan")
     return float(np.corrcoef(picked[rows], others)[0, 1])
+
+
+def describe_human_rater(test: pd.DataFrame, seed: int) -> tuple[str, ...]:
+    """A sentence for the report on how well the picked rater knows the mean of the others; empty where that is not defined."""
+    value = correlate_with_others(test, seed)
+    return () if np.isnan(value) else (f"Against the mean of each text's other ratings only, the human rater has Pearson r {value:.3f}.",)

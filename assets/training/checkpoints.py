@@ -5,7 +5,6 @@ Does not belong here: what is in a checkpoint (`finetuning.py`), finished models
 """
 
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +14,7 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
-from assets.training.encoder import sha256_of_file
+from assets.training.manifests import flush_to_disk, sha256_of_file
 
 KEPT_CHECKPOINTS = 2
 """The newest, and the one before in case the newest turns out to be damaged."""
@@ -70,15 +69,6 @@ def read_newest_checkpoint(folder: Path, identity: str) -> Checkpoint | None:
         if checkpoint is not None and checkpoint.facts.get("identity") == identity:
             return checkpoint
     return None
-
-
-def flush_to_disk(path: Path) -> None:
-    """Wait until a file or a folder entry is on disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _read_if_whole(path: Path) -> Checkpoint | None:

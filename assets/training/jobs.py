@@ -29,7 +29,7 @@ class TrainingJob(_Job):
     """Fine-tune one model.
 
     `dataset_folder` holds `train.parquet`, `dev.parquet` and `test.parquet`; `work_folder` keeps checkpoints between attempts and is
-    removed after success; `output_folder` must not exist or be empty, and is the finished model.
+    removed after success; `output_folder` is the finished model and replaces whatever was there.
     """
 
     dataset_folder: Path

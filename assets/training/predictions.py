@@ -12,6 +12,9 @@ import pandas as pd
 
 from assets.training.metrics import Floats, Statistics, row_statistics
 
+MAJORITY, VADER, TFIDF, HUMAN = "majority class", "VADER", "TF-IDF + logistic regression", "one human rater"
+"""Names of the scorers that stand beside a model."""
+
 
 class PredictionsError(ValueError):
     """Predictions do not fit the test rows."""

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from assets.training.baselines import HUMAN, VADER
 from assets.training.evaluation import OVERALL, Evaluation, value_of
 from assets.training.figures import choose_names, draw_confusion, draw_reliability, draw_sources, draw_training, draw_valence
-from assets.training.predictions import Predictions, label_numbers
+from assets.training.predictions import HUMAN, VADER, Predictions, label_numbers
 
 HEADLINE_METRICS = {"accuracy": "accuracy", "macro_f1": "macro F1", "weighted_f1": "weighted F1", "pearson_r": "Pearson r", "ece": "ECE"}
 HUMAN_NOTE = (
@@ -26,7 +25,7 @@ OVERLAP_NOTE = (
     "Movie-review sentences are cut from the reviews that SST and other public sets use too: a base model that has seen those texts "
     "has an easier task there."
 )
-NO_LABELS_NOTE = "VADER is a lexicon made for English; on other languages its scores say little."
+ENGLISH_NOTE = "VADER is a lexicon made for English; on other languages its scores say little."
 
 
 @dataclass(frozen=True)
@@ -167,7 +166,7 @@ def _draw(
 def _standing_notes(frame: pd.DataFrame) -> list[str]:
     scorers, slices = set(frame["scorer"]), set(frame["slice"])
     notes = [HUMAN_NOTE] if HUMAN in scorers else []
-    notes += [NO_LABELS_NOTE] if VADER in scorers else []
+    notes += [ENGLISH_NOTE] if VADER in scorers else []
     return notes + ([OVERLAP_NOTE] if any("movie" in name for name in slices) else [])
 
 

@@ -27,13 +27,14 @@ import transformers
 from transformers import PreTrainedTokenizerBase
 
 from assets.project import Task
-from assets.training.artifacts import ClassifierSettings, write_manifest, write_model
-from assets.training.classifier import TextClassifier, predict_logits, softmax
+from assets.training.artifacts import ClassifierSettings, write_model
+from assets.training.classifier import TextClassifier, freeze_lowest_layers, predict_logits, set_dropout, softmax
 from assets.training.encoder import BaseModel, load_encoder, load_tokenizer, locate_base_model, longest_input
 from assets.training.encoding import EncodedTexts, encode_texts
 from assets.training.finetuning import FineTuning
 from assets.training.hardware import Hardware, choose_hardware
 from assets.training.jobs import TrainingJob, emit, read_split, read_training_job
+from assets.training.manifests import write_manifest
 from assets.training.records import CheckpointPolicy, Examples, Outcome, Progress, TrainingInterruptedError
 from assets.training.sampling import draw_share
 
@@ -127,6 +128,8 @@ def prepare(job: TrainingJob) -> Prepared:
     tokenizer, encoder = load_tokenizer(base.folder), load_encoder(base.folder)
     torch.manual_seed(training.seed)
     model = TextClassifier(encoder, len(task.labels))
+    freeze_lowest_layers(encoder, training.frozen_layers)
+    set_dropout(model, training.dropout)
     limit = longest_input(encoder, tokenizer, training.max_tokens)
     settings = ClassifierSettings(task.labels, model.pooling, limit, task.positive_label, task.negative_label)
     encoded = {split: encode_texts(tokenizer, frame["text"].tolist(), limit) for split, frame in splits.items()}

@@ -13,11 +13,12 @@ import numpy.typing as npt
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from assets.training.artifacts import ClassifierSettings, read_manifest, read_model
+from assets.training.artifacts import ClassifierSettings, read_model
 from assets.training.classifier import TextClassifier, predict_logits, softmax
 from assets.training.encoder import load_tokenizer
 from assets.training.encoding import encode_texts
 from assets.training.hardware import Hardware, choose_hardware
+from assets.training.manifests import read_manifest
 
 
 @dataclass(frozen=True)

@@ -159,6 +159,12 @@ def test_a_loss_that_is_not_a_number_ends_the_run(start):
         start(train=bad).run()
 
 
+def test_a_dev_split_that_gives_no_number_ends_the_run(start):
+    bad = dataclasses.replace(start.dev, distribution=np.full_like(start.dev.distribution, np.nan))
+    with pytest.raises(FloatingPointError, match="step 8: expected a finite loss on dev, found nan"):
+        start(dev=bad).run()
+
+
 def test_no_rows_are_an_error(start):
     tokenless = dataclasses.replace(start.dev, texts=dataclasses.replace(start.dev.texts, starts=np.zeros(1, dtype=np.int64)))
     with pytest.raises(ValueError, match="expected train and dev rows, found 120 train and 0 dev rows"):

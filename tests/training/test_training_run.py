@@ -14,8 +14,8 @@ from transformers import AutoModel
 
 from assets.training import run as run_module
 from assets.training import score as score_module
-from assets.training.artifacts import ModelFolderError, read_manifest
 from assets.training.jobs import JobError, emit, read_scoring_job, read_split, read_training_job
+from assets.training.manifests import ModelFolderError, read_manifest
 from assets.training.run import run_job, scale_ratings
 from assets.training.scoring import load_model
 

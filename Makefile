@@ -1,0 +1,61 @@
+# textmill: `make` lists the targets. They use a virtual environment in .venv and nothing outside this folder but pip's cache.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARCHIVES := .textmill/archives
+RUNTIME := $(VENV)/.runtime
+DEVELOPMENT := $(VENV)/.development
+CORPUS := $(ARCHIVES)/.fetched
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo dev test check catalog bench clean
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+install: $(RUNTIME) ## make .venv with everything that the demo needs
+
+$(BIN)/python:
+	$(PYTHON) -c 'import sys; assert sys.version_info[:2] >= (3, 11), "textmill needs Python 3.11 or newer; set PYTHON=…"'
+	$(PYTHON) -m venv $(VENV)
+
+$(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[demo]'
+	@touch $@
+
+$(DEVELOPMENT): $(RUNTIME)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[demo,dev]'
+	@touch $@
+
+# The rated sentences of Hutto & Gilbert (ICWSM 2014) are in the source archive of this package; it is never installed.
+$(CORPUS): | $(BIN)/python
+	@mkdir -p $(ARCHIVES)
+	$(BIN)/pip download --quiet --no-deps --no-binary :all: --dest $(ARCHIVES) vaderSentiment==0.5
+	@touch $@
+
+demo: $(RUNTIME) $(CORPUS) ## real text becomes a model with a report: the whole graph, once
+	$(BIN)/textmill demo
+
+dev: $(RUNTIME) $(CORPUS) ## open the Dagster UI on 127.0.0.1:3000 with the demo's sources
+	$(BIN)/textmill dev --demo
+
+test: $(DEVELOPMENT) $(CORPUS) ## run every test
+	$(BIN)/python -m pytest
+
+check: $(DEVELOPMENT) ## lint, formatting, types, architecture, generated docs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest -q tests/test_architecture.py
+
+catalog: $(DEVELOPMENT) ## write docs/asset_catalog.md and docs/configuration.md anew
+	$(BIN)/textmill catalog
+
+bench: $(DEVELOPMENT) $(CORPUS) ## print the benchmark tables
+	$(BIN)/python -m benchmarks.overhead
+	$(BIN)/python -m benchmarks.gate
+
+clean: ## remove the virtual environment and caches; data in .textmill stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache textmill.egg-info

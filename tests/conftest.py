@@ -1,0 +1,98 @@
+"""What tests of the whole graph share: a small project over files, its resources in a temporary folder, and how to run a job."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from assets.project import Project
+from dagster_project.definitions import build_definitions
+from dagster_project.environments import Environment, build_resources, read_environment
+from dagster_project.runs import RunOutcome, run_job
+
+LABELS = ("negative", "neutral", "positive")
+
+
+def project_of(sources, **sections):
+    """A project over some sources, with ratings from -4 to 4."""
+    content: dict[str, Any] = {
+        "name": "test",
+        "languages": ["en", "zh"],
+        "sources": sources,
+        "task": {
+            "labels": LABELS,
+            "negative_label": "negative",
+            "positive_label": "positive",
+            "rating": {"minimum": -4, "maximum": 4, "thresholds": {"negative": -4, "neutral": 0, "positive": 0.5}},
+        },
+        "labeling": {"min_human_votes": 3, "min_agreement": -1},
+        "storage": {"dev_share": 0.2, "test_share": 0.2},
+    }
+    for section, values in sections.items():
+        content[section] = content.get(section, {}) | values
+    return Project.model_validate(content)
+
+
+@dataclass
+class Platform:
+    """The graph on a folder of its own."""
+
+    environment: Environment
+    instance: dg.DagsterInstance
+    project: Project
+    resources: dict[str, Any] = field(default_factory=dict)
+
+    def configure(self, project: Project) -> None:
+        """Start with, or change to, a project file."""
+        self.project = project
+        self.resources = build_resources(self.environment, project)
+
+    @property
+    def lakehouse(self):
+        return self.resources["lakehouse"]
+
+    def definitions(self) -> dg.Definitions:
+        return build_definitions(self.environment, self.resources)
+
+    def run(self, job: str, **options: Any) -> RunOutcome:
+        return run_job(self.definitions(), self.project, self.instance, job, **options)
+
+    def rows(self, table: str, *columns: str) -> list[tuple[Any, ...]]:
+        """Published rows of some columns, sorted."""
+        frame = self.lakehouse.read(f"SELECT {', '.join(columns)} FROM {table}")
+        return sorted(tuple(row) for row in frame.itertuples(index=False))
+
+
+@pytest.fixture
+def platform(tmp_path):
+    """An empty platform; `configure` gives it a project."""
+    environment = read_environment({"TEXTMILL_HOME": str(tmp_path / "home")})
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield Platform(environment, instance, None)
+
+
+def write_lines(path: Path, records: list[Any]) -> Path:
+    """A JSONL file; strings are written as they are."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [record if isinstance(record, str) else json.dumps(record, ensure_ascii=False) for record in records]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+@pytest.fixture
+def files_source(tmp_path):
+    """Makes a source of JSONL files with votes, and writes its first file."""
+
+    def make(name: str, records: list[Any], file: str = "one.jsonl") -> dict[str, Any]:
+        write_lines(tmp_path / "drop" / name / file, records)
+        return {
+            "kind": "files",
+            "name": name,
+            "path": str(tmp_path / "drop" / name / "*.jsonl"),
+            "fields": {"external_id": "id", "text": "text", "votes": "ratings"},
+        }
+
+    return make

@@ -1,0 +1,107 @@
+"""The definitions load quickly and lightly, and every asset says who owns it, what it is and what it promises."""
+
+import subprocess
+import sys
+
+import dagster as dg
+import pytest
+
+from assets.schemas import TABLES
+from assets.tags import GPU_OP_TAGS, GPU_POOL
+from dagster_project.definitions import build_definitions
+from dagster_project.environments import REPOSITORY, read_environment
+
+GROUPS = {
+    "collection": {"raw_documents", "raw_annotations"},
+    "cleaning": {"clean_documents", "rejected_documents", "tokens"},
+    "labeling": {"annotations", "rule_votes", "labeled_documents", "labeling_queue"},
+    "storage": {"training_dataset", "search_index"},
+    "training": {"fine_tuned_model", "evaluation_report", "champion_model"},
+}
+
+
+@pytest.fixture(scope="module")
+def definitions(tmp_path_factory):
+    return build_definitions(read_environment({"TEXTMILL_HOME": str(tmp_path_factory.mktemp("home"))}))
+
+
+@pytest.fixture(scope="module")
+def specs(definitions):
+    return {spec.key.to_user_string(): spec for spec in definitions.resolve_all_asset_specs()}
+
+
+def test_groups_are_the_stage_folders(specs):
+    found: dict[str, set[str]] = {}
+    for name, spec in specs.items():
+        found.setdefault(spec.group_name, set()).add(name)
+    assert found == GROUPS
+
+
+def test_every_asset_has_owners_kinds_description_and_column_schema(specs):
+    for name, spec in specs.items():
+        assert spec.owners, name
+        assert spec.kinds, name
+        assert len(spec.description or "") > 20, name
+        assert spec.metadata["dagster/column_schema"].columns, name
+
+
+def test_every_asset_is_a_declared_table(specs):
+    assert set(specs) <= set(TABLES)
+
+
+def test_every_asset_has_a_blocking_check_and_every_check_a_meaning(definitions, specs):
+    checks = [spec for check in definitions.asset_checks or [] for spec in check.check_specs]
+    for name in specs:
+        assert any(spec.blocking for spec in checks if spec.asset_key.to_user_string() == name), name
+    assert all((spec.description or "").endswith(".") for spec in checks)
+
+
+def test_training_is_tagged_for_the_gpu_three_ways(definitions, specs):
+    (training,) = [asset for asset in definitions.assets or [] if dg.AssetKey("fine_tuned_model") in asset.keys]
+    assert training.op.tags["dagster-k8s/config"] == GPU_OP_TAGS["dagster-k8s/config"]
+    assert training.op.pool == GPU_POOL
+    assert specs["fine_tuned_model"].tags["compute"] == "gpu"
+    assert "pytorch" in specs["fine_tuned_model"].kinds
+    assert definitions.resolve_job_def("retrain").tags["dagster-k8s/config"]
+
+
+def test_jobs_schedules_and_sensor_are_there(definitions):
+    assert {job.name for job in definitions.jobs or []} == {"refresh", "retrain", "everything"}
+    assert {schedule.name: schedule.cron_schedule for schedule in definitions.schedules or []} == {
+        "daily_refresh": "0 3 * * *",
+        "weekly_retrain": "0 5 * * 1",
+    }
+    assert [sensor.name for sensor in definitions.sensors or []] == ["retrain_on_new_labels"]
+
+
+def test_refresh_ends_with_the_search_index_and_retrain_with_the_champion(definitions):
+    refresh = {node.name for node in definitions.resolve_job_def("refresh").nodes}
+    retrain = {node.name for node in definitions.resolve_job_def("retrain").nodes}
+    assert {"raw_documents", "search_index", "audit_search_index"} <= refresh
+    assert "fine_tuned_model" not in refresh
+    assert {"training_dataset", "champion_model", "audit_champion_model"} <= retrain
+    assert "clean_documents" not in retrain
+
+
+def test_loading_imports_nothing_heavy_and_writes_nothing(tmp_path):
+    heavy = ("torch", "transformers", "great_expectations", "sklearn", "scipy", "matplotlib", "boto3", "tantivy", "trafilatura")
+    script = f"import sys, dagster_project.definitions; print([name for name in {heavy} if name in sys.modules])"
+    home = tmp_path / "home"
+    found = subprocess.run(
+        [sys.executable, "-c", script],
+        env={"TEXTMILL_HOME": str(home), "PATH": ""},
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.strip() == "[]"
+    assert not home.exists()
+
+
+def test_the_daily_schedule_collects_every_source_in_one_run(definitions):
+    schedule = definitions.resolve_schedule_def("daily_refresh")
+    with dg.build_schedule_context() as context:
+        (request,) = schedule.evaluate_tick(context).run_requests
+    tags = {key: value for key, value in request.tags.items() if "partition_range" in key}
+    assert tags == {"dagster/asset_partition_range_start": "tweets", "dagster/asset_partition_range_end": "newspaper"}
