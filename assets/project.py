@@ -53,7 +53,7 @@ class FeedSource(SourceBase):
     kind: Literal["feed"]
     url: str = Field(pattern=r"^https?://", description="Address of the feed.")
     segment: Literal["page", "paragraph"] = Field("page", description="One document per article, or per paragraph of it.")
-    timeout_seconds: float = Field(20.0, gt=0)
+    timeout_seconds: float = Field(20.0, gt=0, description="Longest silence of a server; a whole page may take ten times as long.")
 
 
 class SqlSource(SourceBase):
@@ -64,7 +64,7 @@ class SqlSource(SourceBase):
     query: str = Field(description="A SELECT with `:cursor` where rows after the last one seen are asked for.")
     cursor_column: str = Field(description="Column that grows with new rows; the query must be ordered by it.")
     cursor_start: str | int = Field(0, description="Value of `:cursor` on the first run.")
-    batch_rows: int = Field(10_000, gt=0)
+    batch_rows: int = Field(10_000, gt=0, description="Rows per stored object.")
 
 
 class BucketSource(SourceBase):
@@ -72,8 +72,8 @@ class BucketSource(SourceBase):
 
     kind: Literal["bucket"]
     url: str = Field(description="`s3://bucket/prefix` or `file:///folder/prefix`.")
-    endpoint_url: str | None = Field(None, description="Address of an S3-compatible server.")
-    format: Literal["auto", "jsonl", "csv", "parquet", "text"] = "auto"
+    endpoint_url: str | None = Field(None, description="Address of an S3-compatible server; null for Amazon's.")
+    format: Literal["auto", "jsonl", "csv", "parquet", "text"] = Field("auto", description="`auto` goes by the object's ending.")
 
 
 Source = Annotated[FilesSource | FeedSource | SqlSource | BucketSource, Field(discriminator="kind")]
@@ -93,7 +93,9 @@ class Task(Section):
     kind: Literal["text_classification"] = "text_classification"
     labels: tuple[str, ...] = Field(min_length=2, description="In a fixed order; for ordinal labels from low to high.")
     positive_label: str | None = Field(None, description="With `negative_label`: valence is P(positive) - P(negative).")
-    negative_label: str | None = None
+    negative_label: str | None = Field(
+        None, description="The other pole of the valence; the built-in labeling functions vote for these two."
+    )
     rating: RatingScale | None = Field(None, description="For numeric votes.")
 
     @model_validator(mode="after")
@@ -126,7 +128,7 @@ class Cleaning(Section):
 class RuleSettings(Section):
     """Which labeling functions vote, and with what weight beside one human vote."""
 
-    enabled: tuple[str, ...] = ("lexicon", "emoticon")
+    enabled: tuple[str, ...] = Field(("lexicon", "emoticon"), description="Names out of `RULES` in `assets/labeling/rules.py`.")
     weight: float = Field(0.25, ge=0, description="Weight of one rule vote; one human vote weighs 1.")
 
 
@@ -143,8 +145,8 @@ class Labeling(Section):
 class Storage(Section):
     """Splits of the data set."""
 
-    dev_share: float = Field(0.1, gt=0, lt=0.5)
-    test_share: float = Field(0.1, gt=0, lt=0.5)
+    dev_share: float = Field(0.1, gt=0, lt=0.5, description="Share of the groups that early stopping is decided on.")
+    test_share: float = Field(0.1, gt=0, lt=0.5, description="Share of the groups that only reports and the gate see.")
     split_salt: str = Field("textmill-1", description="Changing it draws other splits.")
 
 
@@ -152,41 +154,41 @@ class Training(Section):
     """Fine-tuning."""
 
     base_model: str = Field("all-MiniLM-L6-v2", description="The packaged encoder, a folder, or any name on the model hub.")
-    epochs: int = Field(2, ge=1)
+    epochs: int = Field(2, ge=1, description="Most passes over the rows trained on.")
     share: float | Literal["all"] = Field("all", description="Share of the train split to train on, drawn by hash; `all` is 1.")
     max_tokens: int = Field(128, ge=8, le=8192, description="Longer texts are cut.")
-    batch_rows: int = Field(32, ge=1)
-    learning_rate: float = Field(5e-5, gt=0)
-    weight_decay: float = Field(0.01, ge=0)
-    warmup_share: float = Field(0.1, ge=0, lt=1)
+    batch_rows: int = Field(32, ge=1, description="Rows per step.")
+    learning_rate: float = Field(5e-5, gt=0, description="Highest learning rate.")
+    weight_decay: float = Field(0.01, ge=0, description="Of AdamW.")
+    warmup_share: float = Field(0.1, ge=0, lt=1, description="Share of the steps in which the learning rate rises.")
     valence_weight: float = Field(1.0, ge=0, description="Weight of the squared error of the predicted valence beside soft cross-entropy.")
     patience: int = Field(2, ge=1, description="Evaluations on dev without improvement before training stops.")
-    evaluations_per_epoch: int = Field(2, ge=1)
+    evaluations_per_epoch: int = Field(2, ge=1, description="Evaluations on dev in each epoch.")
     frozen_layers: int = Field(
         0, ge=0, description="Lowest encoder layers that keep their pre-trained weights, the embeddings with them: faster; 0 trains all."
     )
     dropout: float | None = Field(None, ge=0, lt=1, description="Dropout while training; null keeps the base model's own.")
-    seed: int = 13
+    seed: int = Field(13, description="Of everything random in training and in the bootstrap.")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="`auto` takes bf16 where the hardware has it.")
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="`auto` takes CUDA where it is there; `cuda` fails without it.")
     retrain_after_new_labels: int = Field(500, ge=1, description="New labels since the champion's data set that request a retraining.")
 
 
 class Promotion(Section):
     """When a challenger replaces the champion."""
 
-    metric: Literal["macro_f1", "accuracy", "pearson_r"] = "macro_f1"
+    metric: Literal["macro_f1", "accuracy", "pearson_r"] = Field("macro_f1", description="What champion and challenger are compared by.")
     max_overall_loss: float = Field(0.0, ge=0, description="Loss of the metric, overall, that is still no loss.")
     max_slice_loss: float = Field(0.02, ge=0, description="The same on any source.")
-    bootstrap_samples: int = Field(1000, ge=100)
+    bootstrap_samples: int = Field(1000, ge=100, description="Samples that intervals are drawn from.")
 
 
 class Project(Section):
     """A whole project file."""
 
-    name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$")
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$", description="Name of the project.")
     languages: tuple[str, ...] = Field(min_length=1, description="ISO 639-1 codes of the languages expected.")
-    sources: tuple[Source, ...] = Field(min_length=1)
+    sources: tuple[Source, ...] = Field(min_length=1, description="Where texts come from; each is of one of four kinds.")
     task: Task
     cleaning: Cleaning = Cleaning()
     labeling: Labeling = Labeling()

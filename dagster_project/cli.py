@@ -103,6 +103,21 @@ def check(as_json: JsonOption = False) -> None:
 
 
 @app.command()
+def catalog(check: Annotated[bool, typer.Option("--check", help="Write nothing; fail when a document is not current.")] = False) -> None:
+    """Write docs/asset_catalog.md and docs/configuration.md from the code."""
+    from dagster_project.catalog import describe, stale_documents, write_documents
+    from dagster_project.definitions import build_definitions
+    from dagster_project.environments import REPOSITORY, read_environment
+
+    pages = describe(build_definitions(read_environment({})))
+    stale = stale_documents(pages, REPOSITORY / "docs")
+    if not check:
+        write_documents(pages, REPOSITORY / "docs")
+    print("\n".join(f"docs/{name}: {'not current; run make catalog' if check else 'written'}" for name in stale) or "docs: all current")
+    raise typer.Exit(1 if check and stale else 0)
+
+
+@app.command()
 def status(as_json: JsonOption = False) -> None:
     """The newest increment of every step."""
     from assets.schemas import TABLES

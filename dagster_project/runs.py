@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
+from dagster._utils.error import SerializableErrorInfo
 
 from assets.project import Project
 from dagster_project.jobs import partition_range_tags
@@ -106,10 +107,17 @@ def summarize(result: dg.ExecuteInProcessResult, job: dg.JobDefinition, seconds:
         steps[asset + partition] = StepOutcome(asset + partition, group, str(summary.value) if summary else "", took)
     failed = [evaluation for evaluation in result.get_asset_check_evaluations() if not evaluation.passed]
     errors = {
-        event.step_key: event.step_failure_data.error.message.strip() if event.step_failure_data.error else "failed"
+        event.step_key: describe_error(event.step_failure_data.error)
         for event in result.all_events
         if event.is_step_failure and event.step_key
     }
     checks = [f"{found.asset_key.to_user_string()}: {found.check_name} ({found.severity.value})" for found in failed]
     succeeded = result.success and not any(found.severity == dg.AssetCheckSeverity.ERROR for found in failed)
     return RunOutcome(result.run_id, succeeded, list(steps.values()), checks, errors, seconds)
+
+
+def describe_error(error: SerializableErrorInfo | None) -> str:
+    """The error that a step ended with, without the wrapping that Dagster puts around it."""
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return error.message.strip() if error is not None else "no error was recorded"

@@ -9,45 +9,20 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Literal
 
 import duckdb
 import pandas as pd
-import uuid6
 
 from resources import liveness
-from resources.lakehouse import ConcurrentIncrementError, Lakehouse, LakehouseError, spool, spooled_rows, to_arrow, to_pandas
-from resources.ledger import Counts, Increment, Mode, State, approved_ids, consumed_ids, find_increments, insert_increment, set_state
+from resources.lake_connection import temporary_name, to_arrow, to_pandas
+from resources.lake_tables import IN_IDS, column_list, published_rows_sql
+from resources.lakehouse import ConcurrentIncrementError, Lakehouse, LakehouseError
+from resources.ledger import Counts, Increment, find_increments, insert_increment, set_state
+from resources.plans import Following as Following
+from resources.plans import Plan, Target, check_plan_holds, make_plan, next_increment_id, read_head
 
 BATCH_ROWS = 20_000
 PREVIEW_ROWS = 5
-
-# How an asset follows its upstream tables:
-# - incremental: appends what is new; recomputes everything when something it consumed was superseded.
-# - snapshot: recomputes everything whenever anything is new, superseding its older increments.
-# - journal: appends one result per state of its upstream; older results stay valid history.
-Following = Literal["incremental", "snapshot", "journal"]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a materialization is going to read and replace."""
-
-    mode: Mode
-    new_inputs: dict[str, list[str]]
-    all_inputs: dict[str, list[str]]
-    head: list[tuple[str, State]]
-
-    @property
-    def inputs(self) -> list[str]:
-        """Ids of all increments that will count as consumed; a step that works without anything new records the present state."""
-        present = sorted({identifier for ids in self.all_inputs.values() for identifier in ids})
-        return present if self.mode == "rebuild" else self.fresh or present
-
-    @property
-    def fresh(self) -> list[str]:
-        """Ids of the increments not consumed before."""
-        return sorted({identifier for ids in self.new_inputs.values() for identifier in ids})
 
 
 @dataclass
@@ -65,8 +40,17 @@ class Step:
     reasons: Counter[str] = field(default_factory=Counter)
     facts: dict[str, float] = field(default_factory=dict)
     written: Counter[str] = field(default_factory=Counter)
+    spools: dict[str, str] = field(default_factory=dict)
     previews: dict[str, pd.DataFrame] = field(default_factory=dict)
+    rows_offered: int | None = None
     is_committed: bool = False
+
+    @property
+    def rows_left_unread(self) -> int:
+        """1 or more when there was, or may have been, something to read and none of it was counted as read."""
+        if self.counts.rows_in:
+            return 0
+        return 1 if self.rows_offered is None else self.rows_offered
 
     @property
     def has_new_input(self) -> bool:
@@ -88,29 +72,16 @@ class Step:
             batch_rows: Most rows of a frame.
             order_by: Columns that order the rows; by default the increment and the key.
         """
-        chosen = self.plan.all_inputs if self.is_rebuild else self.plan.new_inputs
         spec = self.lakehouse.tables[table]
         order = ", ".join(f'"{column}"' for column in (order_by or ("increment_id", *spec.key)))
-        source = f"SELECT * FROM lake.published.{table} WHERE list_contains($ids, increment_id) ORDER BY {order}"
-        name = f"input_{table}"
-        with self.lakehouse.session() as connection:
-            rows = spool(connection, name, source, {"ids": chosen.get(spec.producer, [])})
-        for offset in range(0, rows, batch_rows):
-            with self.lakehouse.session() as connection:
-                frame = spooled_rows(connection, name, offset, batch_rows)
-            yield frame.drop(columns="increment_id")
+        sql = f"SELECT {column_list(spec)} FROM ({published_rows_sql(spec)}) ORDER BY {order}"
+        return self._offer(self.lakehouse.read_batches(sql, batch_rows, {"ids": self.plan.chosen.get(spec.producer, [])}))
 
     def changed_keys(self, tables: Sequence[str], key: str, batch_rows: int = BATCH_ROWS) -> Iterator[pd.DataFrame]:
         """Distinct values of a column over the new rows of several upstream tables, in frames of bounded size."""
-        chosen = self.plan.all_inputs if self.is_rebuild else self.plan.new_inputs
-        ids = sorted({identifier for found in chosen.values() for identifier in found})
-        parts = [f'SELECT "{key}" FROM lake.published.{table} WHERE list_contains($ids, increment_id)' for table in tables]
-        with self.lakehouse.session() as connection:
-            rows = spool(connection, "changed_keys", f'SELECT DISTINCT "{key}" FROM ({" UNION ALL ".join(parts)}) ORDER BY 1', {"ids": ids})
-        for offset in range(0, rows, batch_rows):
-            with self.lakehouse.session() as connection:
-                frame = spooled_rows(connection, "changed_keys", offset, batch_rows)
-            yield frame
+        ids = sorted({identifier for found in self.plan.chosen.values() for identifier in found})
+        rows = " UNION ALL ".join(f'SELECT "{key}" FROM ({published_rows_sql(self.lakehouse.tables[table])})' for table in tables)
+        return self._offer(self.lakehouse.read_batches(f'SELECT DISTINCT "{key}" FROM ({rows}) ORDER BY 1', batch_rows, {"ids": ids}))
 
     def lookup(self, table: str, keys: pd.DataFrame) -> pd.DataFrame:
         """Published rows, and rows this step wrote so far, that match a frame of key values.
@@ -148,13 +119,16 @@ class Step:
         columns = ", ".join(f'"{column.name}"::{column.type} AS "{column.name}"' for column in spec.columns)
         with self.lakehouse.session() as connection:
             connection.register("written_rows", to_arrow(frame[expected]))
-            if self.written[table] == 0:
-                connection.execute(f"CREATE OR REPLACE TEMP TABLE output_{table} AS SELECT {columns} FROM written_rows")
-            else:
-                connection.execute(f"INSERT INTO output_{table} SELECT {columns} FROM written_rows")
-            connection.unregister("written_rows")
-        if self.written[table] == 0:
-            self.previews[table] = frame[expected].head(PREVIEW_ROWS)
+            try:
+                if table not in self.spools:
+                    name = temporary_name(f"output_{table}")
+                    connection.execute(f"CREATE TEMP TABLE {name} AS SELECT {columns} FROM written_rows")
+                    self.spools[table] = name
+                    self.previews[table] = frame[expected].head(PREVIEW_ROWS)
+                else:
+                    connection.execute(f"INSERT INTO {self.spools[table]} SELECT {columns} FROM written_rows")
+            finally:
+                connection.unregister("written_rows")
         self.written[table] += len(frame)
 
     def count(self, *, rows_in: int = 0, rows_out: int = 0, rows_skipped: int = 0, reasons: "pd.Series[str] | None" = None) -> None:
@@ -174,12 +148,19 @@ class Step:
         """Keep a number about this increment, for its suite and for the record."""
         self.facts[fact] = float(value)
 
+    def _offer(self, frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
+        """Count the rows that were there to be read."""
+        self.rows_offered = self.rows_offered or 0
+        for frame in frames:
+            self.rows_offered += len(frame)
+            yield frame
+
     def _visible(self, table: str) -> str:
         """SELECT of what this step may build on: published rows (unless it rebuilds them) and what it wrote itself."""
-        columns = ", ".join(f'"{column.name}"' for column in self.lakehouse.tables[table].columns)
+        columns = column_list(self.lakehouse.tables[table])
         is_replaced = self.is_rebuild and self.lakehouse.tables[table].producer == self.asset
         published = f"SELECT {columns} FROM lake.published.{table}" + (" WHERE false" if is_replaced else "")
-        return f"{published} UNION ALL SELECT {columns} FROM output_{table}" if self.written[table] else published
+        return f"{published} UNION ALL SELECT {columns} FROM {self.spools[table]}" if table in self.spools else published
 
     def _read(self, sql: str, wanted: pd.DataFrame) -> pd.DataFrame:
         with self.lakehouse.session() as connection:
@@ -222,15 +203,18 @@ def increment(
     Raises:
         ConcurrentIncrementError: Another live run is writing, or has meanwhile written, the same asset.
     """
+    target = Target(asset, partition, tuple(upstream), upstream_partition, following)
     liveness.hold(lakehouse.runs_folder, run_id)
     remove_unapproved(lakehouse, asset, partition)
     with lakehouse.session() as connection:
-        all_inputs = {producer: approved_ids(connection, producer, upstream_partition) for producer in upstream}
-    plan = make_plan(lakehouse, asset, partition, all_inputs, following, full_refresh=full_refresh)
-    step = Step(lakehouse, str(uuid6.uuid7()), asset, partition, run_id, code_version, plan)
-    yield step
-    if step.counts.rows_in or step.written.total() or plan.fresh:
-        commit(step)
+        plan = make_plan(connection, target, full_refresh=full_refresh)
+    step = Step(lakehouse, next_increment_id(plan.head), asset, partition, run_id, code_version, plan)
+    try:
+        yield step
+        if step.counts.rows_in or step.written.total() or plan.fresh:
+            commit(step)
+    finally:
+        lakehouse.drop_temporary(list(step.spools.values()))
 
 
 def remove_unapproved(lakehouse: Lakehouse, asset: str, partition: str) -> None:
@@ -260,26 +244,9 @@ def delete_rows(connection: duckdb.DuckDBPyConnection, table: str, increment_ids
     """Delete the rows of some increments from a table, if it has any."""
     if not increment_ids:
         return
-    condition = "list_contains($ids, increment_id)"
-    found = connection.execute(f"SELECT 1 FROM lake.main.{table} WHERE {condition} LIMIT 1", {"ids": increment_ids}).fetchone()
+    found = connection.execute(f"SELECT 1 FROM lake.main.{table} WHERE {IN_IDS} LIMIT 1", {"ids": increment_ids}).fetchone()
     if found:
-        connection.execute(f"DELETE FROM lake.main.{table} WHERE {condition}", {"ids": increment_ids})
-
-
-def make_plan(
-    lakehouse: Lakehouse, asset: str, partition: str, all_inputs: dict[str, list[str]], following: Following, *, full_refresh: bool
-) -> Plan:
-    """Decide what is new upstream and whether earlier increments have to be replaced."""
-    with lakehouse.session() as connection:
-        consumed = consumed_ids(connection, asset, partition, ("approved",))
-        own = find_increments(connection, asset, partition, ("staged", "approved"))
-    new_inputs = {producer: [found for found in ids if found not in consumed] for producer, ids in all_inputs.items()}
-    has_new = any(new_inputs.values())
-    lost = consumed - {identifier for ids in all_inputs.values() for identifier in ids}
-    is_outdated = full_refresh or (following != "journal" and bool(lost)) or (following == "snapshot" and has_new)
-    mode: Mode = "rebuild" if is_outdated and following != "journal" and any(all_inputs.values()) else "append"
-    head = [(found.increment_id, found.state) for found in own]
-    return Plan(mode, all_inputs if is_outdated else new_inputs, all_inputs, head)
+        connection.execute(f"DELETE FROM lake.main.{table} WHERE {IN_IDS}", {"ids": increment_ids})
 
 
 def commit(step: Step) -> None:
@@ -301,17 +268,16 @@ def commit(step: Step) -> None:
 
     def write() -> None:
         with step.lakehouse.transaction() as connection:
-            own = find_increments(connection, step.asset, step.partition, ("staged", "approved"))
-            if step.increment_id in {found.increment_id for found in own}:
+            head = read_head(connection, step.plan.target)
+            if step.increment_id in dict(head):
                 return
-            if [(found.increment_id, found.state) for found in own] != step.plan.head:
-                raise ConcurrentIncrementError(
-                    f"Expected {step.asset} to be unchanged since this run began, found that another run wrote it. "
-                    "Nothing was written; materialize it again."
+            check_plan_holds(connection, step.plan, head)
+            for table, name in step.spools.items():
+                columns = column_list(step.lakehouse.tables[table])
+                connection.execute(
+                    f"INSERT INTO lake.main.{table} (increment_id, {columns}) SELECT '{step.increment_id}', {columns} FROM {name}"
                 )
-            for table in step.written:
-                connection.execute(f"INSERT INTO lake.main.{table} SELECT '{step.increment_id}', * FROM output_{table}")
-            insert_increment(connection, row, step.plan.inputs, step.facts)
+            insert_increment(connection, row, step.plan.inputs, step.facts | {"rows_left_unread": step.rows_left_unread})
 
     step.lakehouse.retry(write)
     step.is_committed = True

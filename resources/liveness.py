@@ -1,19 +1,27 @@
-"""Which runs are alive: a lock file per run, held by the process that executes it and released by the kernel when it dies.
+"""Which runs are alive: lock files per run, held by the processes that execute it and released by the kernel when they die.
 
 A process id can be reused and a status row can be stale after a power cut; a held file lock cannot. Used to tell an increment
-that is about to be audited from one whose process was killed, and to reap runs that Dagster still believes to be running.
+that is about to be audited from one whose process was killed, to reap runs that Dagster still believes to be running, and to
+tell spill files in use from left ones.
 """
 
-import os
+import glob
+import uuid
+from collections.abc import Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 _held: dict[str, FileLock] = {}
+_process = uuid.uuid4().hex[:12]  # several processes may work for one run, each with a lock file of its own
 
 
 def _path(folder: Path, run_id: str) -> Path:
-    return folder / f"run-{run_id}.lock"
+    return folder / f"run-{run_id}.{_process}.lock"
+
+
+def _paths(folder: Path, run_id: str) -> Iterator[Path]:
+    return folder.glob(f"run-{glob.escape(run_id)}.*.lock")
 
 
 def hold(folder: Path, run_id: str) -> None:
@@ -21,7 +29,7 @@ def hold(folder: Path, run_id: str) -> None:
     key = str(_path(folder, run_id))
     if key in _held:
         return
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     lock = FileLock(key, thread_local=False)
     lock.acquire(timeout=10)
     _held[key] = lock
@@ -29,9 +37,15 @@ def hold(folder: Path, run_id: str) -> None:
 
 def is_alive_elsewhere(folder: Path, run_id: str) -> bool:
     """Whether another process holds the run; a run of this very process is not elsewhere."""
-    path = _path(folder, run_id)
-    if str(path) in _held or not path.exists():
-        return False
+    return str(_path(folder, run_id)) not in _held and any(_is_locked(path) for path in _paths(folder, run_id))
+
+
+def is_alive(folder: Path, run_id: str) -> bool:
+    """Whether any process holds the run, this one included."""
+    return str(_path(folder, run_id)) in _held or is_alive_elsewhere(folder, run_id)
+
+
+def _is_locked(path: Path) -> bool:
     try:
         with FileLock(path).acquire(timeout=0):
             return False
@@ -41,7 +55,7 @@ def is_alive_elsewhere(folder: Path, run_id: str) -> bool:
 
 def seen(folder: Path, run_id: str) -> bool:
     """Whether any process ever marked the run as alive on this machine."""
-    return _path(folder, run_id).exists()
+    return any(_paths(folder, run_id))
 
 
 def forget(folder: Path, run_id: str) -> None:
@@ -49,5 +63,5 @@ def forget(folder: Path, run_id: str) -> None:
     lock = _held.pop(str(_path(folder, run_id)), None)
     if lock is not None:
         lock.release()
-    if os.name == "posix":
-        _path(folder, run_id).unlink(missing_ok=True)
+    for path in _paths(folder, run_id):
+        path.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from dagster_project.runs import RunOutcome, run_job
 LABELS = ("negative", "neutral", "positive")
 
 
-def project_of(sources, **sections):
+def make_project(sources, **sections):
     """A project over some sources, with ratings from -4 to 4."""
     content: dict[str, Any] = {
         "name": "test",
@@ -67,11 +67,23 @@ class Platform:
 
 
 @pytest.fixture
+def project_of():
+    """Makes a project over some sources."""
+    return make_project
+
+
+@pytest.fixture
 def platform(tmp_path):
     """An empty platform; `configure` gives it a project."""
     environment = read_environment({"TEXTMILL_HOME": str(tmp_path / "home")})
     with dg.DagsterInstance.ephemeral() as instance:
         yield Platform(environment, instance, None)
+
+
+@pytest.fixture
+def write_jsonl():
+    """Writes a JSONL file."""
+    return write_lines
 
 
 def write_lines(path: Path, records: list[Any]) -> Path:

@@ -1,5 +1,6 @@
 """The definitions load quickly and lightly, and every asset says who owns it, what it is and what it promises."""
 
+import json
 import subprocess
 import sys
 
@@ -58,7 +59,7 @@ def test_every_asset_has_a_blocking_check_and_every_check_a_meaning(definitions,
 
 def test_training_is_tagged_for_the_gpu_three_ways(definitions, specs):
     (training,) = [asset for asset in definitions.assets or [] if dg.AssetKey("fine_tuned_model") in asset.keys]
-    assert training.op.tags["dagster-k8s/config"] == GPU_OP_TAGS["dagster-k8s/config"]
+    assert json.loads(training.op.tags["dagster-k8s/config"]) == GPU_OP_TAGS["dagster-k8s/config"]
     assert training.op.pool == GPU_POOL
     assert specs["fine_tuned_model"].tags["compute"] == "gpu"
     assert "pytorch" in specs["fine_tuned_model"].kinds

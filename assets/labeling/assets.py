@@ -54,6 +54,7 @@ def labeled_documents(
     """Consensus of people and rules per document: label, distribution, confidence; measures the annotators' agreement."""
     upstream = ["clean_documents", "annotations", "rule_votes"]
     with step_of(context, lakehouse, "labeled_documents", upstream=upstream, full_refresh=config.full_refresh, package=PACKAGE) as step:
+        step.measure("distribution_error", 0.0)
         for keys in step.changed_keys(upstream, "document_id"):
             label_batch(step, keys, project)
         agreements = measure_agreement(lakehouse.read(VOTE_COUNTS_SQL)) if step.has_new_input else []
@@ -92,7 +93,7 @@ def label_batch(step: Step, keys: pd.DataFrame, project: Project) -> None:
     step.write("labeled_documents", decided)
     step.count(rows_in=len(keys), rows_out=len(decided), rows_skipped=len(keys) - len(decided))
     error = float(np.abs(np.vstack(decided["distribution"].tolist()).sum(axis=1) - 1).max()) if len(decided) else 0.0
-    step.measure("distribution_error", max(error, step.facts.get("distribution_error", 0.0)))
+    step.measure("distribution_error", max(error, step.facts["distribution_error"]))
     step.measure("labels_confident", step.facts.get("labels_confident", 0.0) + float(decided["is_confident"].sum()))
 
 

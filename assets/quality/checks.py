@@ -12,6 +12,7 @@ import dagster as dg
 from assets.quality.audit import AuditedIncrement, audit
 from assets.quality.suites import Expectation, Suite
 from resources.lakehouse import Lakehouse
+from resources.ledger import Increment
 
 
 def build_checks(producer: str, suites: Sequence[Suite], asset_names: Sequence[str]) -> dg.AssetChecksDefinition:
@@ -82,13 +83,20 @@ def _results_without_increment(
     lakehouse: Lakehouse, producer: str, promises: Mapping[tuple[str, str], tuple[Suite, Expectation]], run_id: str
 ) -> Iterator[dg.AssetCheckResult]:
     """No increment waits: the last verdict stands, unless there never was one or this run's increment was taken away."""
-    increments = lakehouse.increments(producer)
-    replaced = any(increment.run_id == run_id and increment.state == "rejected" for increment in increments)
-    approved = any(increment.state == "approved" for increment in increments)
-    description = "Nothing new to audit; the last verdict stands."
-    if replaced:
-        description = "Expected this run's increment to wait for its audit, found that another run replaced it. Materialize again."
-    elif not approved:
-        description = f"Expected an approved increment of {producer}, found that none was ever approved."
+    passed, severity, description = _standing_verdict(lakehouse.increments(producer), producer, run_id)
     for asset_name, name in promises:
-        yield dg.AssetCheckResult(passed=approved and not replaced, asset_key=asset_name, check_name=name, description=description)
+        yield dg.AssetCheckResult(passed=passed, asset_key=asset_name, check_name=name, severity=severity, description=description)
+
+
+def _standing_verdict(increments: Sequence[Increment], producer: str, run_id: str) -> tuple[bool, dg.AssetCheckSeverity, str]:
+    newest = {increment.partition: increment.state for increment in increments}
+    own = {increment.partition: increment.state for increment in increments if increment.run_id == run_id}
+    if "rejected" in own.values():
+        text = "Expected this run's increment to wait for its audit, found that it was rejected or that another run replaced it. "
+        return False, dg.AssetCheckSeverity.ERROR, text + "Materialize again."
+    if not any(increment.state == "approved" for increment in increments):
+        return False, dg.AssetCheckSeverity.ERROR, f"Expected an approved increment of {producer}, found that none was ever approved."
+    if "rejected" in newest.values():
+        text = "Expected the newest increment to be approved, found it rejected. What was approved before stays published. "
+        return False, dg.AssetCheckSeverity.WARN, text + "Materialize again."
+    return True, dg.AssetCheckSeverity.ERROR, "Nothing new to audit; the last verdict stands."

@@ -87,12 +87,13 @@ def declared_promises(table: Table) -> tuple[Expectation, ...]:
         expect_fact("keys_are_unique", f"No two rows share ({keys}).", "duplicate_keys", maximum=0),
     ]
     if not table.may_be_empty:
-        promises.insert(0, expect_fact("has_rows", "The increment has rows.", "rows_staged", minimum=1))
+        meaning = "The increment has rows, unless upstream had none."
+        promises.insert(0, expect_fact("has_rows", meaning, "rows_swallowed", maximum=0))
     else:
         promises.insert(0, expect_fact("row_count_is_known", "The increment's rows were counted.", "rows_staged", minimum=0))
     if table.name == table.producer:
         promises += [
-            expect_fact("work_was_done", "The increment read at least one row.", "rows_in", minimum=1),
+            expect_fact("work_was_done", "What there was to read was read.", "rows_left_unread", maximum=0),
             expect_fact(
                 "every_row_is_accounted_for", "Rows in = rows out + rows rejected + rows skipped.", "rows_unaccounted", minimum=0, maximum=0
             ),

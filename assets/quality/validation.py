@@ -6,7 +6,9 @@ values of the data: a check that finds an e-mail address must not publish it.
 """
 
 import os
-from collections.abc import Sequence
+import re
+import warnings
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from great_expectations.datasource.fluent.interfaces import Batch
 
 ResultFormat = Literal["BOOLEAN_ONLY", "BASIC"]
+ERROR_KIND = re.compile(r"^(?:\w+\.)*(\w+(?:Error|Exception))(?=:|$)", re.MULTILINE)
 COUNTED = ("element_count", "unexpected_count", "unexpected_percent", "missing_count")
 
 
@@ -43,8 +46,10 @@ class Verdict:
 def _batch_definition() -> Any:  # noqa: ANN401  # the type would import the library
     """One ephemeral context per process, with one place to put frames: building them costs more than a validation."""
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-    import great_expectations as gx
-    from great_expectations.data_context.types.base import ProgressBarsConfig
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # it imports a deprecated module of the standard library
+        import great_expectations as gx
+        from great_expectations.data_context.types.base import ProgressBarsConfig
 
     context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
@@ -65,7 +70,7 @@ def validate(frame: pd.DataFrame, expectations: Sequence[Expectation]) -> list[V
     failed = [expectation for expectation, result in zip(expectations, cheap, strict=True) if not result.success]
     details = dict(zip((expectation.name for expectation in failed), _run(batch, failed, "BASIC"), strict=True))
     return [
-        Verdict(expectation, passed=True) if expectation.name not in details else explain(expectation, details[expectation.name])
+        explain(expectation, details[expectation.name], frame.columns) if expectation.name in details else Verdict(expectation, passed=True)
         for expectation in expectations
     ]
 
@@ -83,15 +88,19 @@ def _run(batch: "Batch", expectations: Sequence[Expectation], result_format: Res
     return sorted(results, key=lambda result: result.expectation_config.meta["position"])
 
 
-def explain(expectation: Expectation, result: Any) -> Verdict:  # noqa: ANN401  # the type would import the library
-    """Keep the numbers of a failed result and drop everything that quotes data."""
+def explain(expectation: Expectation, result: Any, found: Collection[str]) -> Verdict:  # noqa: ANN401  # the type would import the library
+    """Keep the numbers of a failed result and drop everything that quotes data; `found` are the frame's columns."""
     counts = {name: float(result.result[name]) for name in COUNTED if result.result.get(name) is not None}
+    missing = [column for column in expectation.columns if column not in found]
+    if missing:
+        return Verdict(expectation, passed=False, problem=f"could not be run: expected columns {expectation.columns}, missing {missing}")
     return Verdict(expectation, passed=False, counts=counts, problem="" if counts else problem_of(expectation, result))
 
 
 def problem_of(expectation: Expectation, result: Any) -> str:  # noqa: ANN401  # the type would import the library
-    """Why an expectation could not be run: the names of its columns and the error's kind, never its text."""
+    """Why an expectation could not be run: its columns and the kinds of the errors, never their texts, which may quote data."""
     info = result.exception_info or {}
     entries = [info] if "raised_exception" in info else [entry for entry in info.values() if isinstance(entry, dict)]
-    kinds = sorted({str(entry.get("exception_message", "")).split(":")[0][:60] for entry in entries if entry.get("raised_exception")})
+    tracebacks = [str(entry.get("exception_traceback", "")) for entry in entries if entry.get("raised_exception")]
+    kinds = sorted({kind for traceback in tracebacks for kind in ERROR_KIND.findall(traceback)})
     return f"could not be run on columns {expectation.columns}: {', '.join(kinds) or 'no result'}"

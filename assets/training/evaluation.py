@@ -19,7 +19,7 @@ from assets.training.metrics import (
     confusion_matrix,
     interval,
 )
-from assets.training.predictions import Predictions, label_numbers, statistics_of
+from assets.training.predictions import Predictions, label_numbers, require_rows, statistics_of
 
 OVERALL = "overall"
 BOOTSTRAP_SAMPLES = 1000
@@ -69,23 +69,25 @@ def evaluate(
     if test.empty:
         raise ValueError("evaluation: expected test rows, found none; enlarge the data set or storage.test_share")
     rows: list[tuple[str, str, str, float, float, float, int]] = []
-    notes: list[str] = []
+    notes: dict[str, list[str]] = {}
     for scorer in scorers:
+        require_rows(scorer, len(test))
+        has_answer = np.array([label is not None for label in scorer.labels])
         for name, mask in slices_of(test):
-            answered = mask & np.array([label is not None for label in scorer.labels]) if len(scorer.labels) == len(test) else mask
+            answered = mask & has_answer
             if answered.sum() < mask.sum():
-                notes.append(f"{scorer.scorer}, {name}: {int(mask.sum() - answered.sum())} of {int(mask.sum())} rows have no prediction.")
-            if answered.any():
-                part = scorer.take(answered) if len(scorer.labels) == len(test) else scorer
-                found = _metrics_of_slice(part, test[answered], labels, seed, samples)
-                notes += [
-                    f"{scorer.scorer}, {name}: {metric} is not defined on these rows." for metric, value, *_ in found if np.isnan(value)
-                ]
-                rows += [(scorer.scorer, name, *entry, int(answered.sum())) for entry in found if not np.isnan(entry[1])]
+                notes.setdefault(f"{scorer.scorer}: not every row has a prediction, and such rows are left out", []).append(
+                    f"{name} {int(mask.sum() - answered.sum())} of {int(mask.sum())}"
+                )
+            found = _metrics_of_slice(scorer.take(answered), test[answered], labels, seed, samples) if answered.any() else []
+            for metric, value, *_ in found:
+                if np.isnan(value):
+                    notes.setdefault(f"{scorer.scorer}: {metric} is not defined and left out", []).append(name)
+            rows += [(scorer.scorer, name, *entry, int(answered.sum())) for entry in found if not np.isnan(entry[1])]
     frame = pd.DataFrame(rows, columns=["scorer", "slice", "metric", "value", "low", "high", "rows_count"])
     frame.insert(0, "model_id", model_id)
     frame.insert(1, "dataset_version", dataset_version)
-    return Evaluation(frame[EVALUATION_REPORT.column_names()], tuple(notes))
+    return Evaluation(frame[EVALUATION_REPORT.column_names()], tuple(f"{note} ({', '.join(where)})." for note, where in notes.items()))
 
 
 def slices_of(test: pd.DataFrame) -> Iterator[tuple[str, "np.ndarray[tuple[int], np.dtype[np.bool_]]"]]:

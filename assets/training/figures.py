@@ -87,7 +87,7 @@ def draw_reliability(probabilities: Floats, truth: Ints) -> bytes:
 
 
 def draw_sources(frame: pd.DataFrame, metric: str, scorers: Sequence[str], sources: Sequence[str], names: DrawnNames) -> bytes:
-    """Bars with 95 % intervals: one group per source, one bar per scorer; a missing number leaves a gap.
+    """Bars with 95 % intervals: one group per source, one bar per scorer that has the metric; a missing number leaves a gap.
 
     Args:
         frame: An evaluation frame.
@@ -97,6 +97,7 @@ def draw_sources(frame: pd.DataFrame, metric: str, scorers: Sequence[str], sourc
         names: The sources' names as drawn.
     """
     figure, axes = _new_figure(7.2, 3.8)
+    scorers = [scorer for scorer in scorers if ((frame["scorer"] == scorer) & (frame["metric"] == metric)).any()]
     width = 0.8 / max(1, len(scorers))
     for number, scorer in enumerate(scorers):
         values = np.array([value_of(frame, scorer, metric, f"source={source}") for source in sources]).reshape(-1, 3)
@@ -107,7 +108,7 @@ def draw_sources(frame: pd.DataFrame, metric: str, scorers: Sequence[str], sourc
         )
     axes.set_xticks(range(len(sources)), names.shown)
     axes.set(ylabel=metric, title=f"{metric} by source, with 95 % intervals", ylim=(min(0.0, axes.get_ylim()[0]), 1.0))
-    axes.legend(fontsize=7, ncols=3, loc="lower center")
+    figure.legend(fontsize=7, ncols=len(scorers), loc="outside lower center")
     return _to_png(figure, names.font)
 
 
@@ -122,7 +123,7 @@ def draw_training(evaluations: Sequence[dict[str, float]]) -> bytes:
     axes.plot(epochs, [entry["train_loss"] for entry in evaluations], marker="o", color=GREY, label="train loss")
     axes.plot(epochs, [entry["dev_loss"] for entry in evaluations], marker="o", color=BLUE, label="dev loss")
     axes.plot(epochs, [entry["dev_macro_f1"] for entry in evaluations], marker="s", color="C1", label="dev macro F1")
-    axes.set(xlabel="epoch", title="Training")
+    axes.set(xlabel="epoch", title="Training", xlim=(0, 1.05 * max(epochs)), ylim=(0, None))
     axes.legend(fontsize=7)
     return _to_png(figure, None)
 

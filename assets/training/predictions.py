@@ -73,12 +73,21 @@ def statistics_of(predictions: Predictions, test: pd.DataFrame, labels: Sequence
     Raises:
         PredictionsError: The number of rows differs, or a label is outside the task.
     """
-    if len(predictions.labels) != len(test):
-        raise PredictionsError(f"{predictions.scorer}: expected {len(test)} predictions, one per test row, found {len(predictions.labels)}")
+    require_rows(predictions, len(test))
     predicted = label_numbers(predictions.labels, labels, predictions.scorer)
     truth = label_numbers(test["label"].to_numpy(dtype=object), labels, "consensus")
     ratings = test["mean_rating"].to_numpy(dtype=np.float64, na_value=np.nan)
     return row_statistics(truth, predicted, len(labels), predictions.probabilities, predictions.valence, ratings)
+
+
+def require_rows(predictions: Predictions, rows: int) -> None:
+    """Make sure that there is one prediction per test row.
+
+    Raises:
+        PredictionsError: There are more or fewer.
+    """
+    if len(predictions.labels) != rows:
+        raise PredictionsError(f"{predictions.scorer}: expected {rows} predictions, one per test row, found {len(predictions.labels)}")
 
 
 def label_numbers(found: npt.NDArray[np.object_], labels: Sequence[str], owner: str) -> npt.NDArray[np.int64]:

@@ -19,7 +19,7 @@ import pandas as pd
 from assets.project import Promotion
 from assets.training.evaluation import OVERALL, number_groups, slices_of
 from assets.training.metrics import Floats, bootstrap_metrics, bootstrap_weights, compute_metrics, interval
-from assets.training.predictions import Predictions, PredictionsError, statistics_of
+from assets.training.predictions import Predictions, PredictionsError, require_rows, statistics_of
 
 
 @dataclass(frozen=True)
@@ -129,8 +129,7 @@ def _compare(
 def _require_complete(predictions: Predictions | None, test: pd.DataFrame) -> None:
     if predictions is None:
         return
-    if len(predictions.labels) != len(test):
-        raise PredictionsError(f"{predictions.scorer}: expected {len(test)} predictions, one per test row, found {len(predictions.labels)}")
+    require_rows(predictions, len(test))
     for name, values in (("probabilities", predictions.probabilities), ("valence", predictions.valence)):
         if values is not None and (len(values) != len(test) or not np.isfinite(values).all()):
             raise PredictionsError(f"{predictions.scorer}: expected {name} for every test row, found missing or infinite numbers")

@@ -21,6 +21,10 @@ HUMAN_NOTE = (
     "The human rater is one rating per text, drawn at random. It is part of the consensus that it is judged by, which flatters it; "
     "raters are not the same person from text to text."
 )
+SOFT_LABEL_NOTE = (
+    "The model is trained on the distribution of votes: its confidence says which share of people would agree, not how often the consensus "
+    "is met, so ECE and the reliability picture, which compare it with the consensus, show it as too modest."
+)
 OVERLAP_NOTE = (
     "Movie-review sentences are cut from the reviews that SST and other public sets use too: a base model that has seen those texts "
     "has an easier task there."
@@ -165,7 +169,7 @@ def _draw(
 
 def _standing_notes(frame: pd.DataFrame) -> list[str]:
     scorers, slices = set(frame["scorer"]), set(frame["slice"])
-    notes = [HUMAN_NOTE] if HUMAN in scorers else []
+    notes = [SOFT_LABEL_NOTE, *([HUMAN_NOTE] if HUMAN in scorers else [])]
     notes += [ENGLISH_NOTE] if VADER in scorers else []
     return notes + ([OVERLAP_NOTE] if any("movie" in name for name in slices) else [])
 

@@ -9,12 +9,20 @@ from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from assets.project import RatingScale, Task, Training
 
-torch.set_num_threads(1)  # tiny products: a second thread only waits
+torch.set_num_threads(1)  # tiny products: a second thread only waits, and for long on a busy machine
 
 GOOD = ["good", "great", "lovely", "好", "棒"]
 BAD = ["bad", "awful", "poor", "坏", "差"]
 PLAIN = ["the", "film", "is", "a", "table", "电", "影", "是", "桌", "子"]
 LABELS = ("negative", "neutral", "positive")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread():
+    """Training sets the number of threads itself; see above for why it shall be one."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("assets.training.hardware.cores_available", lambda: 1)
+        yield
 
 
 @pytest.fixture(scope="session")

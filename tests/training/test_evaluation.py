@@ -126,7 +126,7 @@ def test_numbers_that_are_not_defined_are_left_out_and_said():
     found = evaluate([constant], frame, CHINESE, "m", "d", 1, samples=50)
     assert "pearson_r" not in set(found.frame["metric"])
     assert "precision/负面" not in set(found.frame["metric"])
-    assert "model, overall: pearson_r is not defined on these rows." in found.notes
+    assert "model: pearson_r is not defined and left out (overall, source=a)." in found.notes
     assert value_of(found.frame, "model", "f1/正面")[0] == 1.0
 
 
@@ -135,7 +135,10 @@ def test_rows_without_a_prediction_are_left_out_and_said(model, test_rows):
     labels[:30] = None
     found = evaluate([Predictions("one human rater", labels, None, None)], test_rows, LABELS, "m", "d", 1, samples=50)
     assert set(found.frame.query("slice == 'overall'")["rows_count"]) == {270}
-    assert "one human rater, overall: 30 of 300 rows have no prediction." in found.notes
+    assert found.notes[0] == (
+        "one human rater: not every row has a prediction, and such rows are left out"
+        " (overall 30 of 300, source=movies 15 of 150, source=tweets 15 of 150)."
+    )
 
 
 def test_no_test_rows_are_an_error(model, test_rows):

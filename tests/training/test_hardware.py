@@ -28,9 +28,9 @@ def test_the_processor_has_a_name():
 def test_the_notice_says_what_was_chosen(monkeypatch):
     monkeypatch.setattr("assets.training.hardware._read_cpuinfo", lambda: "model name : Old One\nflags : avx2\n")
     hardware = choose_hardware("cpu")
-    assert (hardware.device, hardware.precision, hardware.threads) == ("cpu", "fp32", cores_available())
+    assert (hardware.device, hardware.precision, hardware.threads) == ("cpu", "fp32", 1)
     assert hardware.notice == (
-        f"Running on the CPU (Old One, {cores_available()} threads): no CUDA device is used; precision fp32, since it has no native bf16."
+        "Running on the CPU (Old One, 1 threads): no CUDA device is used; precision fp32, since it has no native bf16."
     )
     monkeypatch.setattr("assets.training.hardware._read_cpuinfo", lambda: "model name : New One\nflags : avx512_bf16\n")
     assert choose_hardware("cpu").precision == "bf16"
@@ -50,3 +50,8 @@ def test_products_run_in_the_chosen_precision():
         with choose_hardware("cpu", precision).autocast():
             product[precision] = (torch.ones(2, 2) @ torch.ones(2, 2)).dtype
     assert product == {"fp32": torch.float32, "bf16": torch.bfloat16}
+
+
+def test_only_the_cores_this_process_may_use_are_counted(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 3, 5}, raising=False)
+    assert cores_available() == 3

@@ -62,7 +62,7 @@ def test_the_report_has_tables_facts_pictures_and_notes(parts):
         "It is part of the consensus that it is judged by",
         "SST",
         "- One more thing.",
-        "majority class, overall: ",
+        "- majority class: ",
     ):
         assert expected in report.markdown
     for label in labels:

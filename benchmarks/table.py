@@ -1,0 +1,57 @@
+"""How benchmarks print: a table for people, or one JSON object a row (name, value, unit, peer, ratio, target)."""
+
+import json
+import statistics
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measured figure.
+
+    Attributes:
+        name: What was measured.
+        value: The median.
+        unit: Its unit.
+        peer: What it was measured beside, if anything.
+        ratio: Median of the ratios to the peer, pair by pair.
+        spread: Smallest and largest ratio.
+        target: The ratio, or the value where there is no peer, that is wanted.
+    """
+
+    name: str
+    value: float
+    unit: str
+    peer: str = ""
+    ratio: float | None = None
+    spread: tuple[float, float] | None = None
+    target: str = ""
+
+    @classmethod
+    def of_pairs(
+        cls, name: str, pairs: Sequence[tuple[float, float]], unit: str, peer: str, target: float, ratios: Sequence[float]
+    ) -> "Row":
+        """A row for measurements taken in turn with a peer's."""
+        return cls(
+            name,
+            statistics.median(ours for ours, _ in pairs),
+            unit,
+            peer,
+            statistics.median(ratios),
+            (min(ratios), max(ratios)),
+            f"ratio <= {target:g}",
+        )
+
+
+def print_rows(rows: Sequence[Row], *, as_json: bool) -> None:
+    """Print the rows."""
+    if as_json:
+        for row in rows:
+            print(json.dumps(asdict(row)))
+        return
+    print(f"{'what':58} {'median':>10} {'unit':8} {'beside':24} {'ratio (least to most)':24} target")
+    for row in rows:
+        ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
+        spread = "" if row.spread is None else f" ({row.spread[0]:.2f} to {row.spread[1]:.2f})"
+        print(f"{row.name:58} {row.value:10.3f} {row.unit:8} {row.peer:24} {ratio + spread:24} {row.target}")
