@@ -49,6 +49,7 @@ check: $(DEVELOPMENT) ## lint, formatting, types, architecture, generated docs
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -q tests/test_architecture.py
+	$(BIN)/textmill catalog --check
 
 catalog: $(DEVELOPMENT) ## write docs/asset_catalog.md and docs/configuration.md anew
 	$(BIN)/textmill catalog

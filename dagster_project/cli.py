@@ -1,6 +1,7 @@
 """The `textmill` command: thin commands over the same definitions that the UI runs. `--json` prints for programs."""
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -89,12 +90,23 @@ def dev(
     with ExitStack() as stack:
         if with_demo:
             serve_demo_sources(stack)
-        raise typer.Exit(subprocess.call(command, cwd=REPOSITORY))
+        raise typer.Exit(run_until_stopped(command, REPOSITORY))
+
+
+def run_until_stopped(command: Sequence[str], folder: Path) -> int:
+    """Run a server in the foreground; being stopped politely, or by Ctrl-C, stops the server and its children too."""
+    server = subprocess.Popen(command, cwd=folder)
+    signal.signal(signal.SIGTERM, lambda _number, _frame: server.send_signal(signal.SIGINT))
+    while True:
+        try:
+            return server.wait()
+        except KeyboardInterrupt:  # the terminal has sent it to the server as well
+            continue
 
 
 @app.command()
 def check(as_json: JsonOption = False) -> None:
-    """Check the project file and load the definitions."""
+    """Check the project file."""
     from dagster_project.environments import read_environment, read_project
 
     environment = read_environment()
@@ -255,12 +267,14 @@ def run_and_report(job: str, as_json: bool, **options: Any) -> bool:  # noqa: AN
 
 def main() -> None:
     """Entry point: errors that users can mend are printed without a traceback."""
+    from dagster_project.demo import DemoError
     from resources.lakehouse import LakehouseError
+    from resources.object_store import ObjectStoreError
     from resources.search_index import SearchIndexError
 
     try:
         app()
-    except (ConfigurationError, LakehouseError, SearchIndexError, LookupError, ValueError) as error:
+    except (ConfigurationError, DemoError, LakehouseError, ObjectStoreError, SearchIndexError, LookupError, ValueError) as error:
         print(f"textmill: {error}", file=sys.stderr)
         sys.exit(2)
 

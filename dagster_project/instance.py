@@ -27,8 +27,7 @@ run_retries:
 event_log_storage:  # Dagster's own files and SQL, with connections that stay open: several times faster steps
   module: resources.event_storage
   class: PooledSqliteEventLogStorage
-  config:
-    base_dir: {home}/history/runs
+  config: {}
 retention:
   schedule:
     purge_after_days: 30
@@ -52,7 +51,7 @@ def open_instance(environment: Environment) -> dg.DagsterInstance:
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     settings = home / "dagster.yaml"
     if not settings.exists():
-        settings.write_text(DAGSTER_YAML.replace("{home}", str(home)), encoding="utf-8")
+        settings.write_text(DAGSTER_YAML, encoding="utf-8")
     os.environ["DAGSTER_HOME"] = str(home)
     return dg.DagsterInstance.get()
 

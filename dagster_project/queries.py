@@ -47,13 +47,18 @@ def search_documents(lakehouse: Lakehouse, index: SearchIndex, query: str, limit
     found = lakehouse.read(sql, frames={"wanted": wanted})
     return [
         {
-            "score": f"{row.score:.2f}",
-            "source": row.source,
-            "document_id": row.document_id,
-            "text": row.text if len(row.text) <= SHOWN_CHARS else row.text[:SHOWN_CHARS] + " …",
+            "score": f"{row['score']:.2f}",
+            "source": row["source"],
+            "document_id": row["document_id"],
+            "text": shorten(row["text"]),
         }
-        for row in found.itertuples(index=False)
+        for row in found.astype({"score": "float"}).to_dict("records")
     ]
+
+
+def shorten(text: str) -> str:
+    """The beginning of a text."""
+    return text if len(text) <= SHOWN_CHARS else text[:SHOWN_CHARS] + " …"
 
 
 def trace_document(lakehouse: Lakehouse, document_id: str) -> dict[str, Any]:

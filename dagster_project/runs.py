@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
-from dagster._utils.error import SerializableErrorInfo
+from dagster_shared.error import SerializableErrorInfo
 
 from assets.project import Project
 from dagster_project.jobs import partition_range_tags

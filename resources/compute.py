@@ -5,6 +5,7 @@ events, and its errors on standard error. Embedded, it runs on this machine; on 
 """
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,9 @@ from typing import IO, Any
 
 Event = Mapping[str, Any]
 ERROR_LINES = 30
+
+# Threads that wait for each other sleep instead of spinning: on a busy machine that doubled the speed of a forward pass.
+CHILD_ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
 class ChildProcessFailedError(Exception):
@@ -63,7 +67,9 @@ class LocalCompute:
 @contextmanager
 def _child(command: list[str]) -> Iterator["subprocess.Popen[str]"]:
     """A child that does not outlive the block."""
-    child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8")
+    child = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8", env={**os.environ, **CHILD_ENVIRONMENT}
+    )
     try:
         yield child
     finally:

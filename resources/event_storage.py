@@ -9,11 +9,14 @@ it (see `dagster_project/instance.py`); without that entry Dagster's own class r
 What must not be lost is in the lakehouse's ledger, not here.
 """
 
+import os
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
+from dagster import Field, StringSource
 from dagster._core.storage.event_log import SqliteEventLogStorage
 from dagster._core.storage.sqlite import SQLITE_BUSY_TIMEOUT_SECONDS
 from dagster._serdes import ConfigurableClassData
@@ -31,9 +34,15 @@ class PooledSqliteEventLogStorage(SqliteEventLogStorage):
         super().__init__(base_dir, inst_data)
 
     @classmethod
+    def config_type(cls) -> Any:  # noqa: ANN401  # Dagster's name for a schema
+        """`base_dir` may be left out: then it is where Dagster's own class keeps its files, in whatever DAGSTER_HOME is."""
+        return {"base_dir": Field(StringSource, is_required=False)}
+
+    @classmethod
     def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> "PooledSqliteEventLogStorage":  # noqa: ANN401
         """Made by Dagster from `dagster.yaml`."""
-        return cls(inst_data=inst_data, **config_value)
+        base_dir = config_value.get("base_dir") or str(Path(os.getenv("DAGSTER_HOME", ".")) / "history" / "runs")
+        return cls(base_dir, inst_data)
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:

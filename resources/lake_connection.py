@@ -35,7 +35,7 @@ class ConcurrentIncrementError(LakehouseError):
 
 
 def connect(folder: Path, memory_limit: str, spill: Path) -> duckdb.DuckDBPyConnection:
-    """An in-memory DuckDB with the lakehouse attached as `lake`; extensions come from installed packages, never from a network.
+    """A DuckDB of its own with the lakehouse attached as `lake`.
 
     Args:
         folder: The lakehouse.
@@ -43,6 +43,17 @@ def connect(folder: Path, memory_limit: str, spill: Path) -> duckdb.DuckDBPyConn
         spill: Folder for spilled rows, of this connection alone: DuckDB names its spill files alike in every process.
     """
     (folder / "data").mkdir(parents=True, exist_ok=True, mode=0o700)
+    connection = open_duckdb(memory_limit, spill)
+    catalog = folder / "catalog.sqlite"
+    connection.execute(
+        f"ATTACH 'ducklake:sqlite:{quoted(catalog)}' AS lake (DATA_PATH '{quoted(folder / 'data')}', ENCRYPTED, DATA_INLINING_ROW_LIMIT 0)"
+    )
+    catalog.chmod(0o600)  # it holds the file keys, and per column the smallest and the largest value, in clear
+    return connection
+
+
+def open_duckdb(memory_limit: str, spill: Path) -> duckdb.DuckDBPyConnection:
+    """An in-memory DuckDB; its extensions come from installed packages, never from a network."""
     settings: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": memory_limit,
         "temp_directory": str(spill),
@@ -52,11 +63,6 @@ def connect(folder: Path, memory_limit: str, spill: Path) -> duckdb.DuckDBPyConn
     for name in EXTENSIONS:
         connection.load_extension(str(extension_file(name)))
     connection.execute("SET TimeZone = 'UTC'")
-    catalog = folder / "catalog.sqlite"
-    connection.execute(
-        f"ATTACH 'ducklake:sqlite:{quoted(catalog)}' AS lake (DATA_PATH '{quoted(folder / 'data')}', ENCRYPTED, DATA_INLINING_ROW_LIMIT 0)"
-    )
-    catalog.chmod(0o600)  # it holds the file keys, and per column the smallest and the largest value, in clear
     return connection
 
 
@@ -160,4 +166,5 @@ def to_arrow(frame: pd.DataFrame) -> pa.Table:
 
 def to_pandas(result: duckdb.DuckDBPyConnection) -> pd.DataFrame:
     """A result as a frame; timestamps are UTC."""
-    return result.to_arrow_table().to_pandas()
+    frame: pd.DataFrame = result.to_arrow_table().to_pandas()
+    return frame

@@ -133,9 +133,12 @@ def consumed_ids(connection: duckdb.DuckDBPyConnection, asset: str, partition: s
 
 
 def read_facts(connection: duckdb.DuckDBPyConnection, increment_id: str) -> dict[str, float]:
-    """Facts measured while the increment was written."""
-    rows = connection.execute("SELECT fact, value FROM lake.main.increment_facts WHERE increment_id = ?", [increment_id]).fetchall()
-    return dict(rows)
+    """Facts measured while the increment was written.
+
+    Great Expectations passes over missing values, so a fact that is no number is left out: its promise then fails for want of it.
+    """
+    sql = "SELECT fact, value FROM lake.main.increment_facts WHERE increment_id = ? AND value IS NOT NULL AND NOT isnan(value)"
+    return dict(connection.execute(sql, [increment_id]).fetchall())
 
 
 def set_state(connection: duckdb.DuckDBPyConnection, increment_ids: list[str], state: State) -> None:

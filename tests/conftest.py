@@ -1,6 +1,7 @@
 """What tests of the whole graph share: a small project over files, its resources in a temporary folder, and how to run a job."""
 
 import json
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -66,21 +67,34 @@ class Platform:
         return sorted(tuple(row) for row in frame.itertuples(index=False))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def project_of():
     """Makes a project over some sources."""
     return make_project
 
 
+@contextmanager
+def open_platform(home):
+    """An empty platform in a folder."""
+    with dg.DagsterInstance.ephemeral() as instance:
+        yield Platform(read_environment({"TEXTMILL_HOME": str(home)}), instance, None)
+
+
 @pytest.fixture
 def platform(tmp_path):
     """An empty platform; `configure` gives it a project."""
-    environment = read_environment({"TEXTMILL_HOME": str(tmp_path / "home")})
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield Platform(environment, instance, None)
+    with open_platform(tmp_path / "home") as opened:
+        yield opened
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
+def shared_platform(tmp_path_factory):
+    """An empty platform for all tests of a module."""
+    with open_platform(tmp_path_factory.mktemp("shared") / "home") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
 def write_jsonl():
     """Writes a JSONL file."""
     return write_lines

@@ -81,6 +81,7 @@ def test_only_environments_reads_the_environment():
     assert readers <= {
         "dagster_project/environments.py",
         "dagster_project/instance.py",  # sets DAGSTER_HOME for Dagster
+        "resources/compute.py",  # hands its environment on to child processes
         "assets/quality/validation.py",  # turns Great Expectations' telemetry off
     }
 

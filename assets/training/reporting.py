@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from assets.project import Project
-from assets.training.baselines import compute_baselines
+from assets.training.baselines import compute_baselines, describe_human_rater
 from assets.training.evaluation import Evaluation, evaluate
 from assets.training.predictions import Predictions, predictions_of_probabilities
 from assets.training.report import Report, render_report
@@ -46,7 +46,8 @@ def report_on(
     baselines = compute_baselines(chosen, test, project.task, manifest["seed"], *texts)
     scorers = [model, *baselines]
     evaluation = evaluate(scorers, test, project.task.labels, manifest["model_id"], manifest["dataset_version"], manifest["seed"])
-    report = render_report(evaluation, model, test, project.task.labels, manifest, history["evaluations"])
+    notes = describe_human_rater(test, manifest["seed"])
+    report = render_report(evaluation, model, test, project.task.labels, manifest, history["evaluations"], notes)
     report.json["scorer"] = SCORER
     return evaluation, report
 

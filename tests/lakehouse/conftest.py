@@ -7,6 +7,8 @@ import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
+from unittest.mock import patch
 
 import pandas as pd
 import pytest
@@ -24,6 +26,30 @@ C = Table("c", "c", "One row per text of b, reversed.", COLUMNS, ("key",))
 CHAIN = (A, B, C)
 
 
+class SmallLakehouse(Lakehouse):
+    """A lakehouse for few rows: one thread, and a DuckDB that is used again, since loading its extensions takes most of a test."""
+
+    idle: ClassVar[list] = []
+
+    def _open(self):
+        if self._connection is None and self.idle:
+            with patch("resources.lake_connection.open_duckdb", lambda memory_limit, spill: self.idle.pop()):
+                self._duckdb = super()._open()
+        elif self._connection is None:
+            self._duckdb = super()._open()
+            self._duckdb.execute("SET threads = 1")
+        return super()._open()
+
+    def close(self):
+        if self._connection is not None:
+            self._duckdb.execute("DETACH lake")
+            for (name,) in self._duckdb.execute("SELECT table_name FROM duckdb_tables() WHERE temporary").fetchall():
+                self._duckdb.execute(f"DROP TABLE temp.main.{name}")
+            self.idle.append(self._duckdb)
+        self._connection = None
+        super().close()
+
+
 @dataclass
 class Chain:
     """The chain on one lakehouse folder."""
@@ -34,12 +60,12 @@ class Chain:
     runs: int = 0
 
     def __post_init__(self):
-        self.lakehouse = Lakehouse(self.folder, self.tables)
+        self.lakehouse = SmallLakehouse(self.folder, self.tables)
 
     def reopened(self) -> Lakehouse:
         """The same lakehouse as another process would see it."""
         self.lakehouse.close()
-        self.lakehouse = Lakehouse(self.folder, self.tables)
+        self.lakehouse = SmallLakehouse(self.folder, self.tables)
         return self.lakehouse
 
     def new_run(self) -> str:

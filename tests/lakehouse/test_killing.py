@@ -61,7 +61,9 @@ def check_ledger(lakehouse: Lakehouse) -> None:
         assert {found.state for found in increments} <= {"approved", "rejected"}
         assert {found.counts.rows_unaccounted for found in increments} == {0}
         approved = {found.increment_id: found.counts.rows_out for found in increments if found.state == "approved"}
-        stored = lakehouse.read(f"SELECT increment_id, count(*)::BIGINT AS n FROM lake.main.{table} GROUP BY 1").set_index("increment_id")["n"]
+        stored = lakehouse.read(f"SELECT increment_id, count(*)::BIGINT AS n FROM lake.main.{table} GROUP BY 1").set_index("increment_id")[
+            "n"
+        ]
         assert stored.to_dict() == approved
     doubled = lakehouse.read(
         """SELECT input_increment_id FROM lake.main.increment_inputs

@@ -4,6 +4,7 @@ import pandas as pd
 import pytest
 
 from assets.quality.suites import expect_rows
+from resources.lakehouse import ConcurrentIncrementError, LakehouseError
 
 ROWS = pd.DataFrame({"key": ["k0", "k1"], "text": ["good news", "好消息"]})
 PUBLISHED = [("k0", "good news"), ("k1", "好消息")]
@@ -83,8 +84,6 @@ def test_a_failing_step_leaves_nothing_behind(chain):
 
 
 def test_a_verdict_on_a_replaced_increment_is_refused(chain):
-    from resources.lakehouse import ConcurrentIncrementError
-
     chain.put("a", ROWS)
     (old,) = chain.lakehouse.staged("a")
     chain.put("a", ROWS)
@@ -94,8 +93,6 @@ def test_a_verdict_on_a_replaced_increment_is_refused(chain):
 
 
 def test_only_the_producer_writes_its_table_and_with_its_columns(chain):
-    from resources.lakehouse import LakehouseError
-
     with pytest.raises(LakehouseError, match=r"Expected b to write a table of its own.*a belongs to a"):
         chain.follow("b", "a", lambda batch: batch).write("a", ROWS)
     with pytest.raises(LakehouseError, match=r"\['key', 'text'\], found \['key'\]"):

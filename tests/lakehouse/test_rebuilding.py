@@ -96,9 +96,7 @@ def test_a_rebuild_replaces_its_own_partition_only(chain):
         chain.decide("a")
         chain.follow("b", "a", lambda batch: batch, partition=partition, upstream_partition=partition)
         chain.decide("b")
-    step = chain.follow(
-        "b", "a", lambda batch: batch.assign(text="new"), partition="p1", upstream_partition="p1", full_refresh=True
-    )
+    step = chain.follow("b", "a", lambda batch: batch.assign(text="new"), partition="p1", upstream_partition="p1", full_refresh=True)
     chain.decide("b")
     assert (step.counts.rows_in, chain.rows("b")) == (1, [("k1", "new"), ("k2", "文")])
 

@@ -1,0 +1,95 @@
+"""Opening a lakehouse: where it may lie, which packages it needs, and how declared tables evolve."""
+
+from dataclasses import replace
+from types import SimpleNamespace
+
+import duckdb
+import pandas as pd
+import pytest
+
+from assets.schemas import Column, Table
+from resources import lake_connection
+from resources.lakehouse import Lakehouse, LakehouseError
+
+KEY, TEXT = Column("key", "VARCHAR", "Key."), Column("text", "VARCHAR", "Text.")
+NOTES = Table("notes", "notes", "One row per note.", (KEY, TEXT), ("key",))
+LANGUAGE = Column("language", "VARCHAR", "Language.", nullable=True)
+
+
+@pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs"])
+def test_a_network_file_system_is_refused_before_anything_is_written(tmp_path, monkeypatch, kind):
+    mounts = [SimpleNamespace(mountpoint="/", fstype="ext4"), SimpleNamespace(mountpoint=str(tmp_path), fstype=kind)]
+    monkeypatch.setattr(lake_connection.psutil, "disk_partitions", lambda all: mounts)
+    with pytest.raises(LakehouseError, match=f"on a local disk, found the network file system '{kind}'.*Set TEXTMILL_HOME"):
+        Lakehouse(tmp_path / "deep" / "lake", [NOTES]).snapshot_id()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_local_disk_inside_a_network_file_system_is_accepted(tmp_path, monkeypatch):
+    mounts = [SimpleNamespace(mountpoint="/", fstype="nfs"), SimpleNamespace(mountpoint=str(tmp_path), fstype="ext4")]
+    monkeypatch.setattr(lake_connection.psutil, "disk_partitions", lambda all: mounts)
+    lake_connection.refuse_network_file_system(tmp_path / "lake")
+
+
+def test_a_missing_extension_package_is_named():
+    with pytest.raises(LakehouseError, match=rf"Expected the package duckdb-extension-absent=={duckdb.__version__}; install it with pip"):
+        lake_connection.extension_file("absent")
+
+
+def test_an_extension_of_another_duckdb_version_is_refused(monkeypatch):
+    monkeypatch.setattr(lake_connection.duckdb, "__version__", "0.0.1")
+    with pytest.raises(LakehouseError, match=r"duckdb 0\.0\.1 and duckdb-extension-ducklake must have one version"):
+        lake_connection.extension_file("ducklake")
+
+
+def test_a_folder_with_a_quote_and_chinese_characters_in_its_name_works(chain_of):
+    chain = chain_of(NOTES, folder="it's 湖")
+    chain.put("notes", pd.DataFrame({"key": ["k"], "text": ["文"]}))
+    chain.decide("notes")
+    assert chain.reopened().read("SELECT text FROM notes")["text"].tolist() == ["文"]
+
+
+def test_a_column_added_in_the_middle_is_filled_by_name_and_empty_in_older_rows(chain_of):
+    chain_of(NOTES).put("notes", pd.DataFrame({"key": ["k0"], "text": ["old"]}))
+    chain = chain_of(replace(NOTES, columns=(KEY, LANGUAGE, TEXT)))
+    chain.put("notes", pd.DataFrame({"key": ["k0"], "language": ["en"], "text": ["old"]}))
+    chain.decide("notes")
+    chain.put("notes", pd.DataFrame({"key": ["k1"], "language": ["zh"], "text": ["新"]}))
+    chain.decide("notes")
+    found = chain.lakehouse.read("SELECT key, language, text FROM notes ORDER BY key")
+    assert found.values.tolist() == [["k0", "en", "old"], ["k1", "zh", "新"]]
+
+
+def test_rows_from_before_a_column_was_added_stay_published(chain_of):
+    old = chain_of(NOTES)
+    old.put("notes", pd.DataFrame({"key": ["k0"], "text": ["旧"]}))
+    old.decide("notes")
+    old.lakehouse.close()
+    chain = chain_of(replace(NOTES, columns=(KEY, LANGUAGE, TEXT)))
+    assert chain.lakehouse.read("SELECT key, text, language IS NULL AS missing FROM notes").values.tolist() == [["k0", "旧", True]]
+
+
+def test_a_column_whose_type_changed_is_refused_every_time(chain_of):
+    chain_of(NOTES).lakehouse.snapshot_id()
+    changed = chain_of(replace(NOTES, columns=(KEY, replace(TEXT, type="DOUBLE"))))
+    for _ in range(2):
+        with pytest.raises(
+            LakehouseError, match=r"Expected column notes\.text of type DOUBLE, found VARCHAR\. Give the new column another"
+        ):
+            changed.lakehouse.snapshot_id()
+
+
+def test_opening_again_changes_nothing(chain_of):
+    first = chain_of(NOTES).lakehouse
+    snapshot = first.snapshot_id()
+    first.close()
+    assert chain_of(NOTES).lakehouse.snapshot_id() == snapshot
+
+
+def test_frames_can_be_joined_by_name(chain_of):
+    chain = chain_of(NOTES)
+    chain.put("notes", pd.DataFrame({"key": ["k0", "k1"], "text": ["one", "二"]}))
+    chain.decide("notes")
+    wanted = pd.DataFrame({"key": ["k1", "k9"]})
+    found = chain.lakehouse.read("SELECT text FROM notes SEMI JOIN wanted USING (key)", frames={"wanted": wanted})
+    assert found["text"].tolist() == ["二"]

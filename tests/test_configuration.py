@@ -1,0 +1,110 @@
+"""A project file that is wrong says which file, which key, what was expected and what was found."""
+
+import pytest
+import yaml
+
+from dagster_project.configuration import ConfigurationError, load_project
+from dagster_project.environments import REPOSITORY, read_environment, read_project
+
+GOOD = {
+    "name": "评论",
+    "languages": ["zh"],
+    "sources": [{"kind": "files", "name": "shop", "path": "/data/*.jsonl"}],
+    "task": {"labels": ["差评", "好评"]},
+}
+
+
+def load(tmp_path, content, **variables):
+    path = tmp_path / "project.yaml"
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
+    return load_project(path, variables)
+
+
+def with_changes(**changes):
+    return {**GOOD, "name": "reviews", **changes}
+
+
+def test_a_good_file_loads_with_chinese_labels(tmp_path):
+    assert load(tmp_path, with_changes()).task.labels == ("差评", "好评")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"trainings": {}}, r"project.yaml: trainings: expected a known key, found 'trainings'; did you mean 'training'\?"),
+        ({"training": {"epoch": 3}}, r"training.epoch: expected a known key, found 'epoch'; did you mean 'epochs'\?"),
+        ({"training": {"epochs": "three"}}, r"training.epochs: Input should be a valid integer.*found 'three'"),
+        ({"sources": []}, r"sources: Tuple should have at least 1 item"),
+        ({"sources": [{"kind": "files", "name": "shop"}]}, r"sources\[0\].path: expected a value, found none"),
+        ({"sources": GOOD["sources"] * 2}, r"expected distinct source names, found \['shop'\] more than once"),
+        ({"sources": [{"kind": "pigeon", "name": "shop"}]}, r"sources\[0\].*pigeon"),
+        ({"task": {"labels": ["a", "b"], "positive_label": "great"}}, r"expected labels out of \['a', 'b'\], found \['great'\]"),
+        ({"task": {"labels": ["a", "a"]}}, r"expected distinct labels"),
+        ({"cleaning": {"max_symbol_ratio": 2}}, r"cleaning.max_symbol_ratio: Input should be less than or equal to 1, found 2"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named(tmp_path, changes, message):
+    with pytest.raises(ConfigurationError, match=message):
+        load(tmp_path, with_changes(**changes))
+
+
+def test_all_problems_are_listed_at_once(tmp_path):
+    with pytest.raises(ConfigurationError) as caught:
+        load(tmp_path, with_changes(trainings={}, cleanings={}))
+    assert len(str(caught.value).splitlines()) == 2
+
+
+def test_variables_are_filled_in_with_defaults(tmp_path):
+    source = {"kind": "files", "name": "shop", "path": "${DROP}/${SUB:-all}/*.jsonl"}
+    assert load(tmp_path, with_changes(sources=[source]), DROP="/data").sources[0].path == "/data/all/*.jsonl"
+
+
+def test_a_variable_without_a_value_is_named(tmp_path):
+    source = {"kind": "sql", "name": "crm", "url": "${CRM_URL}", "query": "SELECT 1", "cursor_column": "id"}
+    with pytest.raises(ConfigurationError, match=r"sources\[0\].url: expected the environment variable CRM_URL, found it unset"):
+        load(tmp_path, with_changes(sources=[source]))
+
+
+def test_a_secret_in_a_wrong_value_is_not_shown(tmp_path):
+    source = {"kind": "feed", "name": "news", "url": "ftp://user:secret@host/feed"}
+    with pytest.raises(ConfigurationError) as caught:
+        load(tmp_path, with_changes(sources=[source]))
+    assert "user:secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [("- a\n- list\n", "expected keys at the top level"), ("name: [", "expected YAML"), ("", "expected keys at the top level")],
+)
+def test_a_file_that_is_no_project_is_an_error(tmp_path, content, message):
+    with pytest.raises(ConfigurationError, match=message):
+        load(tmp_path, content)
+
+
+def test_a_missing_file_and_a_file_in_another_encoding_are_errors(tmp_path):
+    with pytest.raises(ConfigurationError, match=r"nowhere.yaml: expected a readable project file.*Set TEXTMILL_CONFIG"):
+        load_project(tmp_path / "nowhere.yaml", {})
+    path = tmp_path / "gbk.yaml"
+    path.write_bytes("name: 评论".encode("gbk"))
+    with pytest.raises(ConfigurationError, match="expected a readable project file in UTF-8"):
+        load_project(path, {})
+
+
+def test_the_demo_is_a_good_project(tmp_path):
+    project = read_project(read_environment({"TEXTMILL_HOME": str(tmp_path)}))
+    assert [source.kind for source in project.sources] == ["files", "sql", "bucket", "feed"]
+
+
+def test_an_unknown_environment_lists_the_known_ones():
+    with pytest.raises(ConfigurationError, match=r"TEXTMILL_ENV: expected one of \['embedded'\], found 'moon'"):
+        read_environment({"TEXTMILL_ENV": "moon"})
+
+
+@pytest.mark.parametrize("port", ["0", "99999", "web"])
+def test_an_unusable_demo_port_is_an_error(port):
+    with pytest.raises(ConfigurationError, match="TEXTMILL_DEMO_PORT: expected a port from 1 to 65535"):
+        read_environment({"TEXTMILL_DEMO_PORT": port})
+
+
+def test_relative_paths_are_relative_to_the_repository():
+    assert read_environment({"TEXTMILL_HOME": "data"}).home == REPOSITORY / "data"
