@@ -16,6 +16,8 @@ from resources.lakehouse import Lakehouse
 DAGSTER_YAML = """# Written by `textmill setup`. Edit it freely; it is not overwritten.
 telemetry:
   enabled: false
+nux:  # the pop-up that asks for an e-mail address
+  enabled: false
 concurrency:
   pools:
     granularity: op

@@ -14,6 +14,8 @@ from resources import liveness
 from resources.lakehouse import Lakehouse
 from resources.ledger import Increment
 
+SUMMABLE: tuple[str, ...] = ("unexpected_count", "missing_count")
+
 
 @dataclass(frozen=True)
 class AuditedIncrement:
@@ -79,6 +81,8 @@ def merge(expectations: Sequence[Expectation], chunks: Iterable[list[Verdict]]) 
 
 def _add(total: Verdict, failed: Verdict) -> Verdict:
     counts = {
-        name: total.counts.get(name, 0.0) + value for name, value in failed.counts.items() if name in ("unexpected_count", "missing_count")
+        name: total.counts.get(name, 0.0) + failed.counts.get(name, 0.0)
+        for name in SUMMABLE
+        if name in total.counts or name in failed.counts
     }
     return Verdict(total.expectation, passed=False, counts=counts, problem=total.problem or failed.problem)

@@ -17,6 +17,7 @@ from assets.quality.audit import audit
 from assets.quality.suites import suite
 from assets.schemas import Column, Table
 from resources.increments import increment
+from resources.lake_connection import open_duckdb
 from resources.lakehouse import Lakehouse
 
 COLUMNS = (Column("key", "VARCHAR", "Identifies a row."), Column("text", "VARCHAR", "Some text."))
@@ -32,13 +33,15 @@ class SmallLakehouse(Lakehouse):
     idle: ClassVar[list] = []
 
     def _open(self):
-        if self._connection is None and self.idle:
-            with patch("resources.lake_connection.open_duckdb", lambda memory_limit, spill: self.idle.pop()):
-                self._duckdb = super()._open()
-        elif self._connection is None:
-            self._duckdb = super()._open()
-            self._duckdb.execute("SET threads = 1")
-        return super()._open()
+        if self._connection is not None:
+            return self._connection
+        with patch("resources.lake_connection.open_duckdb", self._reuse):
+            return super()._open()
+
+    def _reuse(self, memory_limit: str, spill: Path):
+        self._duckdb = self.idle.pop() if self.idle else open_duckdb(memory_limit, spill)
+        self._duckdb.execute("SET threads = 1")
+        return self._duckdb
 
     def close(self):
         if self._connection is not None:

@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from resources import lakehouse as module
+from resources.increments import increment
 
 ROWS = pd.DataFrame({"key": ["k0", "k1"], "text": ["one", "二"]})
 STORED = [("k0", "one"), ("k1", "二")]
@@ -47,13 +48,10 @@ def fail(chain, monkeypatch):
 
 def put_failing(chain, fail, *arguments, **options):
     """One increment of a whose commit, and nothing before it, fails."""
-    from resources.increments import increment
-
     with increment(chain.lakehouse, "a", run_id="r", code_version="1") as step:
         step.write("a", ROWS)
         step.count(rows_in=2, rows_out=2)
-        failing = fail(*arguments, **options)
-    return failing
+        return fail(*arguments, **options)
 
 
 def test_a_commit_that_happened_but_was_not_acknowledged_is_not_written_twice(chain, fail):
@@ -102,7 +100,11 @@ def test_any_other_error_is_raised_at_once_with_nothing_written(chain, fail):
 
 
 def test_an_error_inside_a_transaction_rolls_it_back(chain):
-    with pytest.raises(RuntimeError, match="in between"), chain.lakehouse.transaction() as connection:
-        connection.execute("INSERT INTO lake.main.a VALUES ('i', 'k', 't')")
-        raise RuntimeError("in between")
+    def break_in_between():
+        with chain.lakehouse.transaction() as connection:
+            connection.execute("INSERT INTO lake.main.a VALUES ('i', 'k', 't')")
+            raise RuntimeError("in between")
+
+    with pytest.raises(RuntimeError, match="in between"):
+        break_in_between()
     assert chain.rows("a", "main") == []

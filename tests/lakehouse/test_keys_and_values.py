@@ -2,9 +2,10 @@
 
 import pandas as pd
 import pytest
+import uuid6
 
 from assets.schemas import Column, Table
-from resources.lake_tables import TABLE_FACTS
+from resources.lake_tables import TABLE_FACTS, published_rows_sql
 
 COLUMNS = (
     Column("key", "VARCHAR", "Key."),
@@ -79,8 +80,6 @@ def test_a_rejected_newer_row_hides_nothing(tables):
 
 
 def test_rows_written_later_are_newer_even_if_the_clock_was_set_back(tables, monkeypatch):
-    import uuid6
-
     early = uuid6.uuid7()
     tables.put("latest", frame(("k", "old", "b", 0.5)))
     tables.decide("latest")
@@ -96,7 +95,6 @@ def test_a_reader_of_new_rows_gets_the_newest_per_key_only(tables):
         step = tables.put("latest", frame(("k", text, "b", 0.5), (text, text, "b", 0.5)))
         tables.decide("latest")
         ids.append(step.increment_id)
-    from resources.lake_tables import published_rows_sql
 
     def read(*chosen: str) -> list[tuple]:
         found = tables.lakehouse.read(f"SELECT key, text FROM ({published_rows_sql(LATEST)}) ORDER BY 1", {"ids": list(chosen)})

@@ -39,7 +39,7 @@ class Audited:
                 resources={"lakehouse": self.lakehouse},
                 executor=dg.in_process_executor,
             )
-            job = definitions.get_job_def("audit")
+            job = definitions.resolve_job_def("audit")
             result = job.execute_in_process(instance=instance, run_id=run_id, raise_on_error=False)
             return {evaluation.check_name: evaluation for evaluation in result.get_asset_check_evaluations()}
 

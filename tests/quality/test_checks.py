@@ -46,7 +46,7 @@ def test_good_rows_pass_every_check_and_are_published(audited, suites):
 def test_a_broken_promise_blocks_rejects_and_publishes_no_value_of_the_data(audited, suites):
     audited.stage([*PRIVATE, "fine"], "r1")
     evaluations = audited.check(suites)
-    assert (failed(evaluations), audited.states()) == ({"no_mail": ERROR, "short": ERROR}, {"": "rejected"})
+    assert (failed(evaluations), audited.states()) == ({"no_mail": ERROR, "short": WARN}, {"": "rejected"})
     assert evaluations["no_mail"].metadata["unexpected_count"].value == 2.0
     assert evaluations["no_mail"].metadata["verdict"].value == "No note holds an address. This does not hold."
     assert not [value for value in PRIVATE if value in repr(evaluations)]
@@ -73,7 +73,7 @@ def test_one_rejected_partition_is_a_warning_so_that_the_others_go_on(audited, s
     audited.stage(["fine"], "r1", "good")
     audited.stage([PRIVATE[1]], "r1", "bad")
     evaluations = audited.check(suites)
-    assert failed(evaluations) == {"no_mail": WARN, "short": WARN} if len(PRIVATE[1]) > 9 else {"no_mail": WARN}
+    assert failed(evaluations) == {"no_mail": WARN, "short": WARN}
     assert audited.states() == {"good": "approved", "bad": "rejected"}
     assert evaluations["no_mail"].metadata["bad: unexpected_count"].value == 1.0
     assert audited.lakehouse.read("SELECT text FROM notes")["text"].tolist() == ["fine"]
