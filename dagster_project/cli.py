@@ -5,11 +5,12 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
+import psutil
 import typer
 
 from dagster_project.configuration import ConfigurationError
@@ -96,12 +97,20 @@ def dev(
 def run_until_stopped(command: Sequence[str], folder: Path) -> int:
     """Run a server in the foreground; being stopped politely, or by Ctrl-C, stops the server and its children too."""
     server = subprocess.Popen(command, cwd=folder)
-    signal.signal(signal.SIGTERM, lambda _number, _frame: server.send_signal(signal.SIGINT))
+    signal.signal(signal.SIGTERM, lambda _number, _frame: stop_with_children(server.pid))
     while True:
         try:
             return server.wait()
         except KeyboardInterrupt:  # the terminal has sent it to the server as well
             continue
+
+
+def stop_with_children(pid: int) -> None:
+    """Ask a process and everything it started to end."""
+    parent = psutil.Process(pid)
+    for process in [*parent.children(recursive=True), parent]:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
 
 
 @app.command()
