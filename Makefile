@@ -22,11 +22,11 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(RUNTIME): pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[demo]'
+	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable '.[demo]'
 	@touch $@
 
 $(DEVELOPMENT): $(RUNTIME)
-	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[demo,dev]'
+	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable '.[demo,dev]'
 	@touch $@
 
 # The rated sentences of Hutto & Gilbert (ICWSM 2014) are in the source archive of this package; it is never installed.

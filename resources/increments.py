@@ -223,6 +223,9 @@ def remove_unapproved(lakehouse: Lakehouse, asset: str, partition: str) -> None:
     Raises:
         ConcurrentIncrementError: One of them is staged by a run that is alive.
     """
+    with lakehouse.session() as connection:
+        if not find_increments(connection, asset, partition, ("staged", "rejected")):
+            return
 
     def remove() -> None:
         with lakehouse.transaction() as connection:

@@ -4,6 +4,7 @@ What belongs here: their shape and the statements that read and move them. Who w
 rows people see: the views made by `lakehouse.py`.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
@@ -116,9 +117,15 @@ def _increment(row: tuple[Any, ...]) -> Increment:
     return Increment(identifier, asset, partition, run_id, code_version, mode, state, Counts(*counts), created_at)
 
 
-def approved_ids(connection: duckdb.DuckDBPyConnection, asset: str, partition: str | None = None) -> list[str]:
-    """Ids of the approved increments of an asset, oldest first."""
-    return [increment.increment_id for increment in find_increments(connection, asset, partition, ("approved",))]
+def approved_ids(connection: duckdb.DuckDBPyConnection, assets: Sequence[str], partition: str | None = None) -> dict[str, list[str]]:
+    """Ids of the approved increments of some assets, oldest first."""
+    rows = connection.execute(
+        """SELECT asset, increment_id FROM lake.main.increments
+           WHERE list_contains($assets, asset) AND state = 'approved' AND ($partition IS NULL OR "partition" = $partition)
+           ORDER BY increment_id""",
+        {"assets": list(assets), "partition": partition},
+    ).fetchall()
+    return {asset: [identifier for owner, identifier in rows if owner == asset] for asset in assets}
 
 
 def consumed_ids(connection: duckdb.DuckDBPyConnection, asset: str, partition: str, states: tuple[State, ...]) -> set[str]:

@@ -89,7 +89,7 @@ def make_plan(connection: duckdb.DuckDBPyConnection, target: Target, *, full_ref
 
 def read_inputs(connection: duckdb.DuckDBPyConnection, target: Target) -> dict[str, list[str]]:
     """Ids of the approved increments per upstream producer."""
-    return {producer: approved_ids(connection, producer, target.upstream_partition) for producer in target.upstream}
+    return approved_ids(connection, target.upstream, target.upstream_partition) if target.upstream else {}
 
 
 def read_head(connection: duckdb.DuckDBPyConnection, target: Target) -> list[tuple[str, State]]:

@@ -12,7 +12,8 @@ import pytest
 from assets.project import Project
 from dagster_project.definitions import build_definitions
 from dagster_project.environments import Environment, build_resources, read_environment
-from dagster_project.runs import RunOutcome, run_job
+from dagster_project.jobs import partition_range_tags
+from dagster_project.runs import RunOutcome, run_job, summarize
 
 LABELS = ("negative", "neutral", "positive")
 
@@ -61,6 +62,12 @@ class Platform:
     def run(self, job: str, **options: Any) -> RunOutcome:
         return run_job(self.definitions(), self.project, self.instance, job, **options)
 
+    def collect(self) -> RunOutcome:
+        """Run the first asset and its checks only."""
+        job = self.definitions().resolve_implicit_global_asset_job_def().get_subset(asset_selection={dg.AssetKey("raw_documents")})
+        tags = partition_range_tags([source.name for source in self.project.sources])
+        return summarize(job.execute_in_process(instance=self.instance, tags=tags, raise_on_error=False), job, 0.0)
+
     def rows(self, table: str, *columns: str) -> list[tuple[Any, ...]]:
         """Published rows of some columns, sorted."""
         frame = self.lakehouse.read(f"SELECT {', '.join(columns)} FROM {table}")
@@ -108,17 +115,28 @@ def write_lines(path: Path, records: list[Any]) -> Path:
     return path
 
 
-@pytest.fixture
-def files_source(tmp_path):
-    """Makes a source of JSONL files with votes, and writes its first file."""
+def declare_files(folder: Path):
+    """Makes sources of JSONL files with votes in a folder, and writes their first file."""
 
     def make(name: str, records: list[Any], file: str = "one.jsonl") -> dict[str, Any]:
-        write_lines(tmp_path / "drop" / name / file, records)
+        write_lines(folder / "drop" / name / file, records)
         return {
             "kind": "files",
             "name": name,
-            "path": str(tmp_path / "drop" / name / "*.jsonl"),
+            "path": str(folder / "drop" / name / "*.jsonl"),
             "fields": {"external_id": "id", "text": "text", "votes": "ratings"},
         }
 
     return make
+
+
+@pytest.fixture
+def files_source(tmp_path):
+    """Makes sources of JSONL files."""
+    return declare_files(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def shared_files_source(tmp_path_factory):
+    """Makes sources of JSONL files for all tests of a module."""
+    return declare_files(tmp_path_factory.mktemp("files"))

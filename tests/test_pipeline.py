@@ -32,30 +32,39 @@ def small(platform, files_source, project_of):
     return platform
 
 
-def test_texts_in_both_languages_are_collected_cleaned_labelled_and_found(small):
-    assert small.rows("clean_documents", "external_id", "language") == [
+@pytest.fixture(scope="module")
+def settled(shared_platform, shared_files_source, project_of):
+    """The same, shared by the tests that change nothing."""
+    shared_platform.configure(project_of([shared_files_source("shop", ENGLISH), shared_files_source("hotel", CHINESE)]))
+    outcome = shared_platform.run("refresh")
+    assert outcome.succeeded, outcome
+    return shared_platform
+
+
+def test_texts_in_both_languages_are_collected_cleaned_labelled_and_found(settled):
+    assert settled.rows("clean_documents", "external_id", "language") == [
         ("1", "en"), ("2", "en"), ("3", "en"), ("乙", "zh"), ("甲", "zh"),
     ]  # fmt: skip
-    assert small.rows("labeled_documents JOIN clean_documents USING (document_id)", "external_id", "label", "is_confident") == [
+    assert settled.rows("labeled_documents JOIN clean_documents USING (document_id)", "external_id", "label", "is_confident") == [
         ("1", "positive", True), ("2", "negative", True), ("3", "neutral", True), ("乙", "negative", True), ("甲", "positive", True),
     ]  # fmt: skip
-    assert small.resources["index"].count() == 5
+    assert settled.resources["index"].count() == 5
 
 
-def test_search_finds_chinese_and_english(small):
+def test_search_finds_chinese_and_english(settled):
     from dagster_project.queries import search_documents
 
     for query, beginning in (("wonderful screens", "I love"), ("酒店服务", "这家酒店")):
-        (hit,) = search_documents(small.lakehouse, small.resources["index"], query, 5, None)
+        (hit,) = search_documents(settled.lakehouse, settled.resources["index"], query, 5, None)
         assert hit["text"].startswith(beginning)
 
 
-def test_a_second_run_finds_nothing_new_and_writes_nothing(small):
-    before = {asset: states(small, asset) for asset in ("raw_documents", "clean_documents", "labeled_documents", "search_index")}
-    outcome = small.run("refresh")
+def test_a_second_run_finds_nothing_new_and_writes_nothing(settled):
+    before = {asset: states(settled, asset) for asset in ("raw_documents", "clean_documents", "labeled_documents", "search_index")}
+    outcome = settled.run("refresh")
     assert outcome.succeeded
     assert {step.summary for step in outcome.steps} == {"nothing new"}
-    assert {asset: states(small, asset) for asset in before} == before
+    assert {asset: states(settled, asset) for asset in before} == before
 
 
 def test_new_and_changed_records_flow_on_alone(small, files_source):
@@ -70,9 +79,9 @@ def test_new_and_changed_records_flow_on_alone(small, files_source):
     assert small.rows("raw_documents WHERE external_id = '2'", "revision") == [(1,), (2,)]
 
 
-def test_every_row_of_every_stage_is_accounted_for(small):
+def test_every_row_of_every_stage_is_accounted_for(settled):
     for asset in ("raw_documents", "raw_annotations", "clean_documents", "tokens", "annotations", "rule_votes", "labeled_documents"):
-        for increment in small.lakehouse.increments(asset):
+        for increment in settled.lakehouse.increments(asset):
             assert increment.counts.rows_unaccounted == 0, asset
             assert increment.counts.rows_in > 0, asset
 
@@ -90,7 +99,7 @@ def test_a_broken_source_does_not_stop_the_others(platform, files_source, projec
 
 def test_when_every_source_is_broken_the_run_fails(platform, project_of, tmp_path):
     platform.configure(project_of([{"kind": "files", "name": "gone", "path": str(tmp_path / "nowhere" / "*.jsonl")}]))
-    outcome = platform.run("refresh")
+    outcome = platform.collect()
     assert not outcome.succeeded
     assert "clean_documents" not in {step.asset for step in outcome.steps}
 
@@ -108,7 +117,7 @@ BAD_LINES = [
 
 def test_bad_lines_are_refused_with_a_reason_and_nothing_is_lost(platform, files_source, project_of):
     platform.configure(project_of([files_source("shop", [*ENGLISH, *(line for line, _ in BAD_LINES)])]))
-    assert platform.run("refresh").succeeded
+    assert platform.collect().succeeded
     reasons = [row[0] for row in platform.rows("rejected_records", "reason")]
     assert sorted(reasons) == sorted(reason for _, reason in BAD_LINES)
     (increment,) = platform.lakehouse.increments("raw_documents")
@@ -124,7 +133,7 @@ def test_files_in_other_encodings_come_out_right(platform, project_of, tmp_path,
     folder.mkdir()
     (folder / "one.txt").write_bytes(text.encode(encoding))
     platform.configure(project_of([{"kind": "files", "name": "texts", "path": str(folder / "*.txt")}]))
-    platform.run("refresh")
+    platform.collect()
     assert [row[0] for row in platform.rows("raw_documents", "text")] == [text]
 
 
@@ -132,7 +141,7 @@ def test_an_empty_file_is_a_recorded_refusal(platform, files_source, project_of,
     source = files_source("shop", ENGLISH)
     (tmp_path / "drop" / "shop" / "empty.jsonl").write_bytes(b"")
     platform.configure(project_of([source]))
-    assert platform.run("refresh").succeeded
+    assert platform.collect().succeeded
     assert platform.rows("rejected_records", "reason") == [("empty_object",)]
 
 
@@ -142,7 +151,7 @@ def test_a_line_of_200_megabytes_is_refused_and_its_neighbours_are_kept(platform
         file.write(b'{"id": "long", "text": "' + b"a" * 200_000_000 + b'"}\n')
         file.write(b'{"id": "short", "text": "A short text after the long one."}\n')
     platform.configure(project_of([source]))
-    assert platform.run("refresh").succeeded
+    assert platform.collect().succeeded
     assert platform.rows("rejected_records", "reason") == [("record_too_long",)]
     assert "short" in [row[0] for row in platform.rows("raw_documents", "external_id")]
 
@@ -208,23 +217,23 @@ def test_replay_parses_stored_bytes_with_todays_settings_and_no_request(small, t
     assert {step.asset: step.summary for step in outcome.steps}["raw_documents[shop]"] == "3 in, 0 out, 2 rejected, 1 skipped"
 
 
-def test_a_document_can_be_traced_to_its_bytes_votes_and_code(small):
+def test_a_document_can_be_traced_to_its_bytes_votes_and_code(settled):
     from dagster_project.queries import trace_document
 
-    document_id = small.rows("clean_documents WHERE external_id = '甲'", "document_id")[0][0]
-    trace = trace_document(small.lakehouse, document_id)
+    document_id = settled.rows("clean_documents WHERE external_id = '甲'", "document_id")[0][0]
+    trace = trace_document(settled.lakehouse, document_id)
     assert len(trace["annotations"]) == 3
     assert trace["rule_votes"][0]["annotator_id"] == "rule:lexicon"
-    raw = small.resources["object_store"].get_content(trace["raw_documents"][0]["raw_sha256"])
+    raw = settled.resources["object_store"].get_content(trace["raw_documents"][0]["raw_sha256"])
     assert "这家酒店" in raw.decode()
     assert {increment["asset"] for increment in trace["increments"]} >= {"raw_documents", "clean_documents", "labeled_documents"}
 
 
-def test_an_unknown_document_says_where_to_look(small):
+def test_an_unknown_document_says_where_to_look(settled):
     from dagster_project.queries import trace_document
 
     with pytest.raises(LookupError, match=r"Expected a document id, found 'nobody' in none of .* `textmill search` prints ids"):
-        trace_document(small.lakehouse, "nobody")
+        trace_document(settled.lakehouse, "nobody")
 
 
 def test_sql_rows_arrive_in_batches_and_only_once(platform, project_of, tmp_path):
@@ -240,12 +249,12 @@ def test_sql_rows_arrive_in_batches_and_only_once(platform, project_of, tmp_path
         "query": "SELECT id, body FROM tickets WHERE id > :cursor ORDER BY id", "fields": {"external_id": "id", "text": "body"},
     }  # fmt: skip
     platform.configure(project_of([source]))
-    platform.run("refresh")
+    platform.collect()
     assert len(platform.rows("raw_documents", "document_id")) == 7
     with sqlite3.connect(database) as connection:
         connection.execute("INSERT INTO tickets VALUES (8, 'A new ticket about the coffee machine.')")
     connection.close()
-    summaries = {step.asset: step.summary for step in platform.run("refresh").steps}
+    summaries = {step.asset: step.summary for step in platform.collect().steps}
     assert summaries["raw_documents[tickets]"] == "1 in, 1 out, 0 rejected, 0 skipped"
 
 
@@ -278,13 +287,10 @@ def test_a_half_broken_feed_gives_its_good_pages_and_a_refusal_for_the_bad_one(p
     try:
         feed = {"kind": "feed", "name": "news", "url": f"http://127.0.0.1:{server.server_port}/feed.xml"}
         platform.configure(project_of([feed]))
-        assert platform.run("refresh").succeeded
+        assert platform.collect().succeeded
     finally:
         server.shutdown()
         server.server_close()
         thread.join()
-    assert (
-        platform.rows("raw_documents", "external_id", "title") == [("a", "Title")]
-        or len(platform.rows("raw_documents", "external_id")) == 1
-    )
+    assert platform.rows("raw_documents", "external_id") == [("a",)]
     assert platform.rows("rejected_records", "reason") == [("fetch_failed",)]

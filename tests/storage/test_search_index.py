@@ -11,7 +11,7 @@ DOCUMENTS = [
 ]
 
 
-@pytest.fixture()
+@pytest.fixture
 def index(tmp_path):
     index = SearchIndex(tmp_path / "index")
     index.add(DOCUMENTS)

@@ -1,0 +1,55 @@
+"""Heavy work runs in a child process: its events come through, its errors are told, and it never outlives its parent's block."""
+
+import time
+
+import psutil
+import pytest
+
+from resources.compute import ChildProcessFailedError, LocalCompute
+
+CHILDREN = {
+    "child_done": "import json, sys; job = json.load(open(sys.argv[1], encoding='utf-8'))\n"
+    "print(json.dumps({'event': 'progress', 'step': 1})); print(json.dumps({'event': 'done', 'echo': job['text']}))",
+    "child_fails": "import sys; print('{\"event\": \"progress\"}'); sys.stderr.write('no such model: 没有\\n'); sys.exit(3)",
+    "child_sleeps": 'import time; print(\'{"event": "started"}\', flush=True); time.sleep(60)',
+    "child_silent": "",
+}
+
+
+@pytest.fixture
+def compute(tmp_path, monkeypatch):
+    for name, source in CHILDREN.items():
+        (tmp_path / f"{name}.py").write_text(source, encoding="utf-8")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    monkeypatch.setenv("PYTHONUTF8", "1")
+    return LocalCompute(tmp_path / "work")
+
+
+def test_events_come_one_by_one_and_the_last_is_the_result(compute):
+    events = []
+    last = compute.run("child_done", {"text": "磨坊"}, events.append)
+    assert [event["event"] for event in events] == ["progress", "done"]
+    assert last["echo"] == "磨坊"
+    assert list(compute.folder.iterdir()) == []
+
+
+def test_an_error_carries_the_exit_status_and_the_last_words(compute):
+    with pytest.raises(ChildProcessFailedError, match=r"Expected child_fails to end well, found exit status 3:\nno such model: 没有"):
+        compute.run("child_fails", {}, lambda _event: None)
+
+
+def test_a_child_that_says_nothing_is_an_error(compute):
+    with pytest.raises(ChildProcessFailedError, match="Expected child_silent to end well"):
+        compute.run("child_silent", {}, lambda _event: None)
+
+
+def test_a_child_does_not_outlive_an_interrupted_parent(compute):
+    def interrupt(_event):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        compute.run("child_sleeps", {}, interrupt)
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline and any("child_sleeps" in " ".join(child.cmdline()) for child in psutil.Process().children()):
+        time.sleep(0.05)
+    assert not any("child_sleeps" in " ".join(child.cmdline()) for child in psutil.Process().children())
