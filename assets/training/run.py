@@ -38,7 +38,7 @@ from assets.training.manifests import write_manifest
 from assets.training.records import CheckpointPolicy, Examples, Outcome, Progress, TrainingInterruptedError
 from assets.training.sampling import draw_share
 
-SECONDS_BETWEEN_REPORTS = 2.0
+SECONDS_BETWEEN_REPORTS = 10.0
 
 
 @dataclass(frozen=True)
