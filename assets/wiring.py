@@ -126,12 +126,12 @@ def step_metadata(step: Step, table: str, extra: Mapping[str, Any] | None = None
         "rows_out": step.counts.rows_out,
         "rows_rejected": step.counts.rows_rejected,
         "rows_skipped": step.counts.rows_skipped,
-        "dagster/row_count": step.written[table],
     }
     metadata |= {f"rejected: {reason}": count for reason, count in sorted(step.reasons.items())}
     metadata |= {fact: value for fact, value in sorted(step.facts.items())}
     if step.is_committed:
         metadata |= {"increment_id": step.increment_id, "lake_snapshot": step.lakehouse.snapshot_id()}
+        metadata |= {"dagster/row_count": step.written[table]}
     if table in step.previews:
         metadata["preview"] = dg.MetadataValue.md(preview(step.previews[table]))
     return metadata | dict(extra or {})

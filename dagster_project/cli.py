@@ -105,12 +105,17 @@ def run_until_stopped(command: Sequence[str], folder: Path) -> int:
             continue
 
 
-def stop_with_children(pid: int) -> None:
-    """Ask a process and everything it started to end."""
+def stop_with_children(pid: int, patience_seconds: float = 10.0) -> None:
+    """Ask a process and everything it started to end, and end what has not by then."""
     parent = psutil.Process(pid)
-    for process in [*parent.children(recursive=True), parent]:
+    processes = [*parent.children(recursive=True), parent]
+    for process in processes:
         with suppress(psutil.NoSuchProcess):
             process.terminate()
+    _, stubborn = psutil.wait_procs(processes, timeout=patience_seconds)
+    for process in stubborn:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 @app.command()

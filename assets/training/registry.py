@@ -16,6 +16,7 @@ if TYPE_CHECKING:  # the module brings scikit-learn, which definitions need not 
 
 CURRENT_DATASET_SQL = "SELECT DISTINCT dataset_version FROM training_dataset"
 UNREPORTED_SQL = "SELECT * FROM fine_tuned_model ANTI JOIN evaluation_report USING (model_id) ORDER BY trained_at"
+NEWEST_REPORT_SQL = "SELECT model_id FROM evaluation_report ORDER BY increment_id DESC LIMIT 1"
 UNDECIDED_SQL = """
 SELECT model_id, dataset_version FROM fine_tuned_model
 SEMI JOIN evaluation_report USING (model_id)
