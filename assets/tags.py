@@ -8,6 +8,7 @@ LAKE_POOL = "lake"
 GPU_POOL = "gpu"
 
 # Shown in the catalog, and what run coordinators and launchers select on.
+CPU_TAGS = {"compute": "cpu"}
 GPU_TAGS = {"compute": "gpu"}
 
 # Read by the k8s executor from the op (with the Kubernetes run launcher, from the job too: see `dagster_project/jobs.py`), since

@@ -15,7 +15,7 @@ import pandas as pd
 
 from assets.project import Project
 from assets.schemas import Table
-from assets.tags import LAKE_POOL, OWNERS
+from assets.tags import CPU_TAGS, LAKE_POOL, OWNERS
 from resources.increments import Following, Step, increment
 from resources.lakehouse import Lakehouse
 
@@ -33,11 +33,12 @@ class Refresh(dg.Config):
     full_refresh: bool = False
 
 
-def table_options(table: Table, kinds: Sequence[str]) -> dict[str, Any]:
-    """Owners, kinds, column schema and key of the asset that is a table; its docstring is its description."""
+def table_options(table: Table, kinds: Sequence[str], tags: Mapping[str, str] = CPU_TAGS) -> dict[str, Any]:
+    """Owners, kinds, tags, column schema and key of the asset that is a table; its docstring is its description."""
     return {
         "owners": OWNERS,
         "kinds": set(kinds),
+        "tags": dict(tags),
         "metadata": {"dagster/column_schema": column_schema(table), "one row": table.meaning, "key": ", ".join(table.key)},
     }
 

@@ -38,8 +38,9 @@ def test_groups_are_the_stage_folders(specs):
     assert found == GROUPS
 
 
-def test_every_asset_has_owners_kinds_description_and_column_schema(specs):
+def test_every_asset_has_owners_kinds_tags_description_and_column_schema(specs):
     for name, spec in specs.items():
+        assert spec.tags["compute"] == ("gpu" if name == "fine_tuned_model" else "cpu"), name
         assert spec.owners, name
         assert spec.kinds, name
         assert len(spec.description or "") > 20, name

@@ -50,8 +50,7 @@ ObjectStoreResource = dg.ResourceParam[ObjectStore]
     deps=["training_dataset"],
     pool=GPU_POOL,
     op_tags=GPU_OP_TAGS,
-    tags=GPU_TAGS,
-    **table_options(FINE_TUNED_MODEL, ["pytorch", "huggingface"]),
+    **table_options(FINE_TUNED_MODEL, ["pytorch", "huggingface"], GPU_TAGS),
 )
 def fine_tuned_model(
     context: dg.AssetExecutionContext,

@@ -1,12 +1,17 @@
 """Heavy work runs in a child process: its events come through, its errors are told, and it never outlives its parent's block."""
 
+import os
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import psutil
 import pytest
 
 from resources.compute import ChildProcessFailedError, LocalCompute
 
+ROOT = Path(__file__).resolve().parents[2]
 CHILDREN = {
     "child_done": "import json, sys; job = json.load(open(sys.argv[1], encoding='utf-8'))\n"
     "print(json.dumps({'event': 'progress', 'step': 1})); print(json.dumps({'event': 'done', 'echo': job['text']}))",
@@ -53,3 +58,18 @@ def test_a_child_does_not_outlive_an_interrupted_parent(compute):
     while time.monotonic() < deadline and any("child_sleeps" in " ".join(child.cmdline()) for child in psutil.Process().children()):
         time.sleep(0.05)
     assert not any("child_sleeps" in " ".join(child.cmdline()) for child in psutil.Process().children())
+
+
+def test_a_child_ends_when_its_parent_is_killed(compute):
+    script = (
+        "import pathlib, sys; from resources.compute import LocalCompute;"
+        "LocalCompute(pathlib.Path(sys.argv[1])).run('child_sleeps', {}, lambda event: print('running', flush=True))"
+    )
+    command = [sys.executable, "-c", script, str(compute.folder)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": f"{compute.folder.parent}:{ROOT}"}
+    ) as parent:
+        assert parent.stdout.readline() == "running\n"
+        (child,) = psutil.Process(parent.pid).children()
+        parent.kill()
+    child.wait(timeout=10)
