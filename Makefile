@@ -57,6 +57,7 @@ catalog: $(DEVELOPMENT) ## write docs/asset_catalog.md and docs/configuration.md
 bench: $(DEVELOPMENT) $(CORPUS) ## print the benchmark tables
 	$(BIN)/python -m benchmarks.overhead
 	$(BIN)/python -m benchmarks.gate
+	$(BIN)/python -m benchmarks.training_speed
 
 clean: ## remove the virtual environment and caches; data in .textmill stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache textmill.egg-info

@@ -30,18 +30,11 @@ class Row:
 
     @classmethod
     def of_pairs(
-        cls, name: str, pairs: Sequence[tuple[float, float]], unit: str, peer: str, target: float, ratios: Sequence[float]
+        cls, name: str, pairs: Sequence[tuple[float, float]], unit: str, peer: str, ratios: Sequence[float], target: str = ""
     ) -> "Row":
         """A row for measurements taken in turn with a peer's."""
-        return cls(
-            name,
-            statistics.median(ours for ours, _ in pairs),
-            unit,
-            peer,
-            statistics.median(ratios),
-            (min(ratios), max(ratios)),
-            f"ratio <= {target:g}",
-        )
+        median = statistics.median(ours for ours, _ in pairs)
+        return cls(name, median, unit, peer, statistics.median(ratios), (min(ratios), max(ratios)), target)
 
 
 def print_rows(rows: Sequence[Row], *, as_json: bool) -> None:
