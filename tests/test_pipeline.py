@@ -259,8 +259,8 @@ def test_sql_rows_arrive_in_batches_and_only_once(platform, project_of, tmp_path
 
 
 FEED = """<?xml version="1.0"?><rss version="2.0"><channel><title>t</title><link>{base}</link><description>d</description>
-<item><guid>a</guid><title>Good page</title><link>{base}/good.html</link></item>
-<item><guid>b</guid><title>Broken page</title><link>{base}/broken.html</link></item></channel></rss>"""
+<item><guid isPermaLink="false">a</guid><title>Good page</title><link>{base}/good.html</link></item>
+<item><guid isPermaLink="false">b</guid><title>Broken page</title><link>{base}/broken.html</link></item></channel></rss>"""
 PAGE = (
     "<html><body><article><h1>Title</h1><p>"
     + "The council met on Monday to speak about the new bridge over the river. " * 6
