@@ -10,7 +10,7 @@ CORPUS := $(ARCHIVES)/.fetched
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev test check catalog bench clean
+.PHONY: help install demo dev test unit check catalog bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -43,6 +43,9 @@ dev: $(RUNTIME) $(CORPUS) ## open the Dagster UI on 127.0.0.1:3000 with the demo
 
 test: $(DEVELOPMENT) $(CORPUS) ## run every test
 	$(BIN)/python -m pytest
+
+unit: $(DEVELOPMENT) ## run the quick tests: pure functions and small parts
+	$(BIN)/python -m pytest -q -m "not slow"
 
 check: $(DEVELOPMENT) ## lint, formatting, types, architecture, generated docs
 	$(BIN)/ruff check .

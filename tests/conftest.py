@@ -15,6 +15,14 @@ from dagster_project.environments import Environment, build_resources, read_envi
 from dagster_project.jobs import partition_range_tags
 from dagster_project.runs import RunOutcome, run_job, summarize
 
+# Tests that run the whole graph, real lakehouses in several processes, or real training; `make unit` leaves them out.
+SLOW = (
+    "tests/lakehouse/",
+    "tests/test_pipeline.py",
+    "tests/test_instance.py",
+    "tests/training/test_training_graph.py",
+    "tests/training/test_training_run.py",
+)
 LABELS = ("negative", "neutral", "positive")
 
 
@@ -78,6 +86,12 @@ class Platform:
 def project_of():
     """Makes a project over some sources."""
     return make_project
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.nodeid.startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
 
 
 @contextmanager
