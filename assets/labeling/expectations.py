@@ -1,7 +1,7 @@
 """What the labeling tables promise."""
 
 from assets.project import Project
-from assets.quality.suites import Suite, expect_fact, expect_rows, suite
+from assets.quality.suites import Suite, expect_fact, expect_rows, expect_task_labels, suite
 from assets.schemas import ANNOTATIONS, LABELED_DOCUMENTS, LABELING_QUEUE, REJECTED_VOTES, RULE_VOTES
 
 
@@ -9,13 +9,7 @@ def annotations(project: Project) -> Suite:
     """Human votes are in the task's labels."""
     return suite(
         ANNOTATIONS,
-        expect_rows(
-            "labels_belong_to_the_task",
-            "Every label is one of the task's.",
-            "column_values_to_be_in_set",
-            column="label",
-            value_set=list(project.task.labels),
-        ),
+        expect_task_labels(project.task.labels),
         expect_rows(
             "voters_are_people", "Every voter is a person.", "column_values_to_be_in_set", column="voter_kind", value_set=["human"]
         ),
@@ -38,13 +32,7 @@ def rule_votes(project: Project) -> Suite:
     """Votes of labeling functions are in the task's labels and signed by the function."""
     return suite(
         RULE_VOTES,
-        expect_rows(
-            "labels_belong_to_the_task",
-            "Every label is one of the task's.",
-            "column_values_to_be_in_set",
-            column="label",
-            value_set=list(project.task.labels),
-        ),
+        expect_task_labels(project.task.labels),
         expect_rows(
             "voters_are_rules", "Every voter is a named rule.", "column_values_to_match_regex", column="annotator_id", regex=r"^rule:\w+$"
         ),
@@ -56,13 +44,7 @@ def labeled_documents(project: Project) -> Suite:
     threshold = project.labeling.min_agreement
     return suite(
         LABELED_DOCUMENTS,
-        expect_rows(
-            "labels_belong_to_the_task",
-            "Every label is one of the task's, or missing.",
-            "column_values_to_be_in_set",
-            column="label",
-            value_set=list(project.task.labels),
-        ),
+        expect_task_labels(project.task.labels, "Every label is one of the task's, or missing."),
         expect_fact(
             "annotators_agree", f"Krippendorff's alpha of every source is at least {threshold:g}.", "sources_below_agreement", maximum=0
         ),

@@ -5,7 +5,7 @@ Dagster check. Expectations look either at the staged rows of a table or at fact
 whole increment (row counts, missing values, doubled keys, row accounting) or measured by the asset (agreement, shares).
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -63,6 +63,12 @@ class Suite:
 def expect_rows(name: str, meaning: str, type: str, severity: Severity = "ERROR", **kwargs: object) -> Expectation:
     """A promise about each staged row; `type` without its leading `expect_`."""
     return Expectation(name, meaning, f"expect_{type}", kwargs, "rows", severity)
+
+
+def expect_task_labels(labels: Sequence[str], meaning: str = "Every label is one of the task's.") -> Expectation:
+    """The promise of every table with labels: none is outside the task."""
+    name = "labels_belong_to_the_task"
+    return expect_rows(name, meaning, "column_values_to_be_in_set", column="label", value_set=list(labels))
 
 
 def expect_fact(

@@ -7,7 +7,7 @@ Belongs here: what a job file holds, reading the split files it names, the print
 import json
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -23,6 +23,9 @@ class JobError(RuntimeError):
 
 class _Job(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Job = TypeVar("Job", bound=_Job)
 
 
 class TrainingJob(_Job):
@@ -58,10 +61,7 @@ def read_training_job(path: Path) -> TrainingJob:
     Raises:
         JobError: It is missing, not JSON, or a key is unknown or wrong.
     """
-    try:
-        return TrainingJob.model_validate_json(_job_text(path))
-    except ValidationError as error:
-        raise JobError(f"Job {path}: expected the keys of TrainingJob, found {error}") from error
+    return _read_job(path, TrainingJob)
 
 
 def read_scoring_job(path: Path) -> ScoringJob:
@@ -70,10 +70,7 @@ def read_scoring_job(path: Path) -> ScoringJob:
     Raises:
         JobError: It is missing, not JSON, or a key is unknown or wrong.
     """
-    try:
-        return ScoringJob.model_validate_json(_job_text(path))
-    except ValidationError as error:
-        raise JobError(f"Job {path}: expected the keys of ScoringJob, found {error}") from error
+    return _read_job(path, ScoringJob)
 
 
 def read_split(folder: Path, split: str, labels: tuple[str, ...]) -> pd.DataFrame:
@@ -100,6 +97,13 @@ def emit(event: str, **facts: object) -> None:
     """Print one line of JSON on standard output, at once."""
     sys.stdout.write(json.dumps({"event": event, **facts}, ensure_ascii=False) + "\n")
     sys.stdout.flush()
+
+
+def _read_job(path: Path, kind: type[Job]) -> Job:
+    try:
+        return kind.model_validate_json(_job_text(path))
+    except ValidationError as error:
+        raise JobError(f"Job {path}: expected the keys of {kind.__name__}, found {error}") from error
 
 
 def _job_text(path: Path) -> str:
