@@ -87,27 +87,63 @@ class RatingScale(Section):
     thresholds: dict[str, float] = Field(description="Lowest rating of each label, for example {negative: -4, neutral: 0, positive: 1}.")
 
 
+TaskKind = Literal["text_classification", "multi_label_classification", "token_classification", "relation_extraction", "question_answering"]
+
+
 class Task(Section):
     """What is learnt."""
 
-    kind: Literal["text_classification"] = "text_classification"
-    labels: tuple[str, ...] = Field(min_length=2, description="In a fixed order; for ordinal labels from low to high.")
+    kind: TaskKind = Field(
+        "text_classification",
+        description="One label, any number of labels, labelled spans (NER), the relation of two marked entities, or the span that answers.",
+    )
+    labels: tuple[str, ...] = Field(min_length=1, description="In a fixed order; for ordinal labels from low to high.")
     positive_label: str | None = Field(None, description="With `negative_label`: valence is P(positive) - P(negative).")
     negative_label: str | None = Field(
         None, description="The other pole of the valence; the built-in labeling functions vote for these two."
     )
+    values: dict[str, float] | None = Field(
+        None, description="For ordinal labels: the number of each; the valence is then the expected value of the distribution."
+    )
     rating: RatingScale | None = Field(None, description="For numeric votes.")
+
+    @property
+    def has_spans(self) -> bool:
+        """Answers are spans of the text."""
+        return self.kind in ("token_classification", "question_answering")
+
+    @property
+    def valences(self) -> tuple[float, ...] | None:
+        """Valence of each label, -1 to 1, in order: from `values`, else from the two poles; None for a task without valence."""
+        if self.values is not None:
+            low, high = min(self.values.values()), max(self.values.values())
+            return tuple(2 * (self.values[label] - low) / (high - low) - 1 for label in self.labels)
+        if self.positive_label is None or self.negative_label is None:
+            return None
+        return tuple(float((label == self.positive_label) - (label == self.negative_label)) for label in self.labels)
 
     @model_validator(mode="after")
     def labels_are_known(self) -> Self:
-        """Every label named anywhere is one of the task's labels."""
+        """Every label named anywhere is one of the task's labels, and there are enough of them."""
         named = [label for label in (self.positive_label, self.negative_label) if label is not None]
-        named += list(self.rating.thresholds) if self.rating else []
+        named += [*(self.rating.thresholds if self.rating else ()), *(self.values or ())]
         unknown = sorted(set(named) - set(self.labels))
         if unknown:
             raise ValueError(f"expected labels out of {list(self.labels)}, found {unknown}")
         if len(set(self.labels)) != len(self.labels):
             raise ValueError(f"expected distinct labels, found {list(self.labels)}")
+        if len(self.labels) < 2 and self.kind in ("text_classification", "relation_extraction"):
+            raise ValueError(f"expected at least 2 labels for {self.kind}, found {list(self.labels)}")
+        return self
+
+    @model_validator(mode="after")
+    def values_fit_the_kind(self) -> Self:
+        """Valence is for one label per text, and every ordinal label has a number of its own."""
+        has_valence = self.valences is not None if self.values is None else True
+        if self.kind != "text_classification" and (has_valence or self.rating is not None):
+            raise ValueError(f"expected no positive_label, negative_label, values or rating for {self.kind}, found one")
+        if self.values is not None and (set(self.values) != set(self.labels) or len(set(self.values.values())) != len(self.labels)):
+            raise ValueError(f"task.values: expected one number for each of {list(self.labels)}, all different, found {self.values}")
         return self
 
 

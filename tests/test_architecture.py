@@ -7,9 +7,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = ("collection", "cleaning", "labeling", "storage", "training")
-WIRING = {"assets.py", "gathering.py"}  # gathering.py: the wiring that both collection assets share
+# What an asset's thin body calls: gathering.py of the collection assets, one module for each of the training assets.
+WIRING = {"assets.py", "gathering.py", "fitting.py", "describing.py", "promoting.py", "studying.py", "searching.py"}
 OUTSIDE = ("dagster", "resources", "boto3", "botocore", "sqlalchemy", "duckdb", "httpx2", "tantivy")
-SHARED = {"assets.schemas", "assets.project", "assets.tags", "assets.wiring", "assets.quality"}
+SHARED = {"assets.schemas", "assets.project", "assets.answers", "assets.tags", "assets.wiring", "assets.quality"}
 
 
 def imports_of(path):
