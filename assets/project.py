@@ -26,8 +26,39 @@ class FieldMapping(Section):
     published_at: str | None = Field(None, description="Field with the publication time (ISO 8601).")
     votes: str | None = Field(
         None,
-        description="Field with votes: a list of ratings, a list of labels, a list of {annotator, value | label}, or JSON of one of these.",
+        description="Field with votes: a list of ratings, of labels, or of {annotator, value | label | labels | spans}; the spans of one "
+        "annotator as [[start, end, label], …] or [{start, end, label | labels}, …]; {text: […], answer_start: […]} for the answers to a "
+        "question; or JSON of one of these. An empty list is no vote.",
     )
+    spans: str | None = Field(
+        None, description="Field with the spans of one annotator, in the shapes of `votes`; here an empty list says that there are none."
+    )
+    annotator: str | None = Field(
+        None,
+        description="Name of the annotator (not of a field) of `spans` and of the tags in CoNLL files, where they do not say; "
+        "null takes `anonymous:01`, for CoNLL files `conll`.",
+    )
+    head: str | None = Field(None, description="For relations: field with the place of the first entity, {start, end} or [start, end].")
+    tail: str | None = Field(None, description="For relations: field with the place of the second entity.")
+    question: str | None = Field(None, description="For question answering: field with the question; `text` then holds the answer.")
+
+    @model_validator(mode="after")
+    def entities_come_in_pairs(self) -> Self:
+        """A relation has two entities, and a text is asked about or related, not both."""
+        if (self.head is None) != (self.tail is None):
+            raise ValueError(f"expected both `head` and `tail` or neither, found head={self.head!r} and tail={self.tail!r}")
+        if self.head is not None and self.question is not None:
+            raise ValueError("expected either `head` and `tail` or `question`, found all three")
+        return self
+
+    def field_names(self) -> list[str]:
+        """Every field that is read."""
+        named = (self.external_id, self.text, self.parent_id, self.title, self.url, self.published_at)
+        return [name for name in (*named, self.votes, self.spans, self.head, self.tail, self.question) if name]
+
+    def required_names(self) -> list[str]:
+        """The fields without which no record makes a document."""
+        return [name for name in (self.text, self.head, self.tail, self.question) if name]
 
 
 class SourceBase(Section):
@@ -35,16 +66,17 @@ class SourceBase(Section):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$", description="Partition key; also the `source` column.")
     fields: FieldMapping = FieldMapping()
+    licence: str | None = Field(None, description="Licence of the texts, for the cards of data sets and models; null is said to be unknown.")
     max_object_bytes: int = Field(64_000_000, gt=0, description="Objects larger than this are refused unread.")
     max_text_chars: int = Field(1_000_000, gt=0, description="Texts longer than this are refused.")
 
 
 class FilesSource(SourceBase):
-    """Files in a folder: JSONL, CSV, Parquet or plain text; new and changed files only."""
+    """Files in a folder: JSONL, CSV, Parquet, CoNLL or plain text; new and changed files only."""
 
     kind: Literal["files"]
     path: str = Field(description="Glob, for example `/data/drop/**/*.jsonl`.")
-    format: Literal["auto", "jsonl", "csv", "parquet", "text"] = Field("auto", description="`auto` goes by the file's ending.")
+    format: Literal["auto", "jsonl", "csv", "parquet", "conll", "text"] = Field("auto", description="`auto` goes by the file's ending.")
 
 
 class FeedSource(SourceBase):
@@ -73,7 +105,7 @@ class BucketSource(SourceBase):
     kind: Literal["bucket"]
     url: str = Field(description="`s3://bucket/prefix` or `file:///folder/prefix`.")
     endpoint_url: str | None = Field(None, description="Address of an S3-compatible server; null for Amazon's.")
-    format: Literal["auto", "jsonl", "csv", "parquet", "text"] = Field("auto", description="`auto` goes by the object's ending.")
+    format: Literal["auto", "jsonl", "csv", "parquet", "conll", "text"] = Field("auto", description="`auto` goes by the object's ending.")
 
 
 Source = Annotated[FilesSource | FeedSource | SqlSource | BucketSource, Field(discriminator="kind")]
@@ -111,6 +143,11 @@ class Task(Section):
     def has_spans(self) -> bool:
         """Answers are spans of the text."""
         return self.kind in ("token_classification", "question_answering")
+
+    @property
+    def has_lists(self) -> bool:
+        """Answers are lists: of labels or of spans."""
+        return self.has_spans or self.kind == "multi_label_classification"
 
     @property
     def valences(self) -> tuple[float, ...] | None:
@@ -164,7 +201,11 @@ class Cleaning(Section):
 class RuleSettings(Section):
     """Which labeling functions vote, and with what weight beside one human vote."""
 
-    enabled: tuple[str, ...] = Field(("lexicon", "emoticon"), description="Names out of `RULES` in `assets/labeling/rules.py`.")
+    enabled: tuple[str, ...] | None = Field(
+        None,
+        description="Names out of `RULES` in `assets/labeling/rules.py`, for token_classification out of `SPAN_RULES` in "
+        "`assets/labeling/span_rules.py`; null takes all that can vote on the task.",
+    )
     weight: float = Field(0.25, ge=0, description="Weight of one rule vote; one human vote weighs 1.")
 
 
@@ -174,7 +215,9 @@ class Labeling(Section):
     rules: RuleSettings = RuleSettings()
     min_human_votes: int = Field(5, ge=0, description="Fewer human votes do not make a quorum.")
     min_confidence: float = Field(0.6, ge=0, le=1, description="Lower confidence waits in the queue.")
-    min_agreement: float = Field(0.4, ge=-1, le=1, description="Lowest Krippendorff alpha per source that passes the check.")
+    min_agreement: float = Field(
+        0.4, ge=-1, le=1, description="Lowest agreement of people per source that passes: Krippendorff's alpha, for spans pairwise F1."
+    )
     queue_budget: int = Field(500, ge=0, description="Most documents in the queue.")
 
 
@@ -186,37 +229,95 @@ class Storage(Section):
     split_salt: str = Field("textmill-1", description="Changing it draws other splits.")
 
 
+class Lora(Section):
+    """Low-rank adapters in place of training the encoder's own weights (needs `textmill[lora]`); merged when training ends."""
+
+    rank: int = Field(8, ge=1, description="Rank of the adapters.")
+    alpha: int = Field(16, gt=0, description="Scale of the adapters; alpha / rank multiplies what they add.")
+    dropout: float = Field(0.05, ge=0, lt=1, description="Dropout before the adapters.")
+
+
 class Training(Section):
     """Fine-tuning."""
 
     base_model: str = Field("all-MiniLM-L6-v2", description="The packaged encoder, a folder, or any name on the model hub.")
     epochs: int = Field(2, ge=1, description="Most passes over the rows trained on.")
     share: float | Literal["all"] = Field("all", description="Share of the train split to train on, drawn by hash; `all` is 1.")
-    max_tokens: int = Field(128, ge=8, le=8192, description="Longer texts are cut.")
-    batch_rows: int = Field(32, ge=1, description="Rows per step.")
+    max_tokens: int = Field(128, ge=8, le=8192, description="Longer texts are cut; with spans they are read in overlapping windows.")
+    batch_tokens: int = Field(1024, ge=8, description="Most tokens per step, over all processes; texts of similar length go together.")
     learning_rate: float = Field(5e-5, gt=0, description="Highest learning rate.")
+    layer_decay: float = Field(1.0, gt=0, le=1, description="Each layer learns at this share of the rate of the layer above; 1 is the same.")
     weight_decay: float = Field(0.01, ge=0, description="Of AdamW.")
     warmup_share: float = Field(0.1, ge=0, lt=1, description="Share of the steps in which the learning rate rises.")
-    valence_weight: float = Field(1.0, ge=0, description="Weight of the squared error of the predicted valence beside soft cross-entropy.")
+    average_decay: float = Field(
+        0.0, ge=0, lt=1, description="Keep an exponential moving average of the weights with this decay, and judge and keep that; 0 does not."
+    )
+    valence_weight: float = Field(4.0, ge=0, description="Weight of the squared error of the predicted valence beside soft cross-entropy.")
     patience: int = Field(2, ge=1, description="Evaluations on dev without improvement before training stops.")
     evaluations_per_epoch: int = Field(2, ge=1, description="Evaluations on dev in each epoch.")
     frozen_layers: int = Field(
         0, ge=0, description="Lowest encoder layers that keep their pre-trained weights, the embeddings with them: faster; 0 trains all."
     )
     dropout: float | None = Field(None, ge=0, lt=1, description="Dropout while training; null keeps the base model's own.")
+    lora: Lora | None = Field(None, description="Train adapters only; null trains the weights.")
+    few_shot_below: int = Field(
+        0, ge=0, description="With fewer train rows the encoder stays as it is and only a head is fitted; 0 always fine-tunes."
+    )
+    processes: int = Field(1, ge=1, description="Processes on this machine that share every step, one per GPU; see docs/training.md.")
+    compile: bool = Field(False, description="Compile the network with torch.compile (a CPU needs a C++ compiler).")
     seed: int = Field(13, description="Of everything random in training and in the bootstrap.")
     precision: Literal["auto", "fp32", "bf16"] = Field("auto", description="`auto` takes bf16 where the hardware has it.")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="`auto` takes CUDA where it is there; `cuda` fails without it.")
     retrain_after_new_labels: int = Field(500, ge=1, description="New labels since the champion's data set that request a retraining.")
 
 
-class Promotion(Section):
-    """When a challenger replaces the champion."""
+BehaviourName = Literal["typos", "names", "emoji", "punctuation", "casing", "whitespace", "negation"]
 
-    metric: Literal["macro_f1", "accuracy", "pearson_r"] = Field("macro_f1", description="What champion and challenger are compared by.")
+
+class Promotion(Section):
+    """When a challenger replaces the champion, and what every champion must be able to do."""
+
+    metric: Literal["macro_f1", "micro_f1", "accuracy", "pearson_r"] = Field(
+        "macro_f1", description="What champion and challenger are compared by."
+    )
     max_overall_loss: float = Field(0.0, ge=0, description="Loss of the metric, overall, that is still no loss.")
     max_slice_loss: float = Field(0.02, ge=0, description="The same on any source.")
     bootstrap_samples: int = Field(1000, ge=100, description="Samples that intervals are drawn from.")
+    min_scores: dict[str, float] = Field(
+        {"macro_f1": 0.3}, description="Lowest value of metrics on the whole test split; the default is what guessing three labels gives."
+    )
+    min_slice_scores: dict[str, float] = Field({}, description="The same on every source.")
+    max_ece: float | None = Field(
+        0.25, ge=0, le=1, description="Highest expected calibration error; spans have no probabilities and are not asked; null asks nothing."
+    )
+    max_latency_ms: float | None = Field(
+        500.0, gt=0, description="Highest 95th percentile of requests with one text to the serving app, on the machine of the gate."
+    )
+    max_model_bytes: int | None = Field(2_000_000_000, gt=0, description="Largest size of the model's files together.")
+    behaviours: tuple[BehaviourName, ...] = Field(
+        ("typos", "names", "emoji", "punctuation", "casing", "whitespace", "negation"),
+        description="Built-in behavioural tests to run; those that do not suit the kind of task are left out.",
+    )
+    behaviour_file: str | None = Field(
+        None, description="YAML or JSONL file with cases of your own (see docs/models.md). A relative path counts from the repository."
+    )
+    behaviour_cases: int = Field(60, ge=1, description="Most test texts that each built-in behavioural test edits.")
+    min_behaviour_pass_rate: dict[str, float] = Field(
+        {"typos": 0.7, "names": 0.7, "emoji": 0.7, "punctuation": 0.7, "casing": 0.7, "whitespace": 0.7},
+        description="Lowest share of passed cases by behavioural test, built-in or your own; a test not named here is only reported.",
+    )
+
+    @model_validator(mode="after")
+    def limits_can_be_met(self) -> Self:
+        """A pass rate is a share, and a threshold names a test that is run."""
+        odd = {name: rate for name, rate in self.min_behaviour_pass_rate.items() if not 0 <= rate <= 1}
+        if odd:
+            raise ValueError(f"expected shares from 0 to 1 in min_behaviour_pass_rate, found {odd}")
+        if "min_behaviour_pass_rate" in self.model_fields_set and self.behaviour_file is None:
+            unknown = sorted(set(self.min_behaviour_pass_rate) - set(self.behaviours))
+            if unknown:
+                raise ValueError(f"expected behavioural tests out of {list(self.behaviours)} in min_behaviour_pass_rate, found {unknown}")
+        return self
 
 
 class Project(Section):

@@ -14,12 +14,15 @@ from assets.schemas import TABLES
 from dagster_project.configuration import ConfigurationError, load_project
 from resources.compute import LocalCompute
 from resources.lakehouse import Lakehouse
+from resources.model_tracking import ModelTracking, TrackingError, open_model_tracking
 from resources.object_store import open_object_store
 from resources.search_index import SearchIndex
 
 DEFAULT_CONFIG = "config/demo.yaml"
 DEFAULT_HOME = ".textmill"
 DEFAULT_DEMO_PORT = 8731
+MLFLOW_VARIABLE = "TEXTMILL_MLFLOW_URI"
+MLFLOW_SETTINGS = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -35,6 +38,7 @@ class Environment:
         object_store_url: `TEXTMILL_OBJECT_STORE_URL`: where raw bytes, data sets and models are kept.
         object_store_endpoint: `TEXTMILL_OBJECT_STORE_ENDPOINT`: address of an S3-compatible server.
         demo_port: `TEXTMILL_DEMO_PORT`: loopback port of the demo's newspaper.
+        mlflow_uri: `TEXTMILL_MLFLOW_URI`: where models are shown besides the lakehouse; None shows them nowhere.
     """
 
     name: str
@@ -44,6 +48,7 @@ class Environment:
     object_store_url: str
     object_store_endpoint: str | None
     demo_port: int
+    mlflow_uri: str | None = None
 
     @property
     def dagster_home(self) -> Path:
@@ -73,6 +78,7 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
         object_store_url=given.get("TEXTMILL_OBJECT_STORE_URL") or (home / "objects").as_uri(),
         object_store_endpoint=given.get("TEXTMILL_OBJECT_STORE_ENDPOINT") or None,
         demo_port=int(port),
+        mlflow_uri=given.get(MLFLOW_VARIABLE) or None,
     )
 
 
@@ -94,7 +100,18 @@ def embedded_resources(environment: Environment, project: Project) -> dict[str, 
         "object_store": open_object_store(environment.object_store_url, environment.object_store_endpoint),
         "index": SearchIndex(environment.home / "search"),
         "compute": LocalCompute(environment.home / "work"),
+        "model_tracking": _open_tracking(environment.mlflow_uri, project.name),
     }
+
+
+def _open_tracking(uri: str | None, name: str) -> ModelTracking:
+    """Model tracking, with MLflow kept from sending usage reports and from waiting minutes for a server that is down."""
+    for variable, value in MLFLOW_SETTINGS.items() if uri else ():
+        os.environ.setdefault(variable, value)
+    try:
+        return open_model_tracking(uri, name)
+    except TrackingError as error:
+        raise ConfigurationError(f"{MLFLOW_VARIABLE}: {error}") from error
 
 
 RESOURCES: dict[str, Callable[[Environment, Project], dict[str, Any]]] = {"embedded": embedded_resources}

@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from threading import Thread
+from threading import Thread, Timer
 from typing import IO, Any
 
 Event = Mapping[str, Any]
@@ -59,6 +59,28 @@ class LocalCompute:
         return last
 
     @contextmanager
+    def serve(self, module: str, job: Mapping[str, Any], patience_seconds: float = 180.0) -> Iterator[Event]:
+        """Run a module that serves until the block ends; yields the first event it printed, by which it says that it is ready.
+
+        Args:
+            module: Importable module that takes the path of a job file.
+            job: The job, written to a file as JSON.
+            patience_seconds: Longest time until it is ready.
+
+        Raises:
+            ChildProcessFailedError: It ended, or was too slow, before it was ready.
+        """
+        with self._job_file(job) as path, _child([sys.executable, "-m", module, str(path)]) as child:
+            errors = _collect_errors(child)
+            line = _first_line(child, patience_seconds)
+            if not line:
+                raise ChildProcessFailedError(
+                    f"Expected {module} to be ready within {patience_seconds:g} s, found that it was not:\n" + "\n".join(errors)
+                )
+            Thread(target=_drain, args=(child.stdout,), daemon=True).start()
+            yield json.loads(line)
+
+    @contextmanager
     def _job_file(self, job: Mapping[str, Any]) -> Iterator[Path]:
         self.folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=self.folder, suffix=".json", encoding="utf-8") as file:
@@ -97,6 +119,22 @@ def _child(command: list[str]) -> Iterator["subprocess.Popen[str]"]:
         for stream in (child.stdout, child.stderr):
             if stream is not None:
                 stream.close()
+
+
+def _first_line(child: "subprocess.Popen[str]", patience_seconds: float) -> str:
+    """The first line a child prints; empty when it ends, or is ended for slowness, before it printed one."""
+    timer = Timer(patience_seconds, child.kill)
+    timer.start()
+    try:
+        return child.stdout.readline() if child.stdout is not None else ""
+    finally:
+        timer.cancel()
+
+
+def _drain(stream: IO[str]) -> None:
+    """Read what nobody wants, so that the child never waits for a full pipe."""
+    for _line in stream:
+        pass
 
 
 def _collect_errors(child: "subprocess.Popen[str]") -> deque[str]:

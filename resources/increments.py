@@ -93,6 +93,12 @@ class Step:
         sql = f"SELECT * FROM ({self._visible(table)}) SEMI JOIN wanted USING ({', '.join(keys.columns)})"
         return self._read(sql, keys.drop_duplicates())
 
+    def lookup_staged(self, table: str, keys: pd.DataFrame) -> pd.DataFrame:
+        """Rows this step wrote so far that match a frame of key values; see `lookup`."""
+        columns = column_list(self.lakehouse.tables[table])
+        source = f"SELECT {columns} FROM {self.spools.get(table, f'lake.published.{table} WHERE false')}"
+        return self._read(f"SELECT * FROM ({source}) SEMI JOIN wanted USING ({', '.join(keys.columns)})", keys.drop_duplicates())
+
     def lookup_overlapping(self, table: str, column: str, values: Sequence[int]) -> pd.DataFrame:
         """Published rows, and rows this step wrote so far, whose list in `column` shares a value with `values`."""
         keys = ", ".join(self.lakehouse.tables[table].key)

@@ -11,10 +11,10 @@ from typing import Any
 
 import pandas as pd
 
-from assets.collection.parsing import Parsed, RawObject, parse_objects
+from assets.collection.parsing import CONLL, Parsed, RawObject, parse_objects
 from assets.collection.records import to_raw_annotations, to_raw_documents
 from assets.project import Source
-from assets.schemas import COLLECTION_CURSORS, RAW_OBJECTS, REJECTED_ANNOTATIONS, REJECTED_RECORDS
+from assets.schemas import COLLECTION_CURSORS, RAW_ANNOTATIONS, RAW_OBJECTS, REJECTED_ANNOTATIONS, REJECTED_RECORDS
 from resources.channels.fetched import Channel, CursorMove, Fetched, FetchFailure
 from resources.increments import Step
 from resources.lakehouse import Lakehouse
@@ -22,6 +22,7 @@ from resources.object_store import ObjectStore
 
 FLUSH_BYTES = 16_000_000
 FLUSH_OBJECTS = 200
+VOTE_KEY = list(RAW_ANNOTATIONS.key)
 
 CURSORS_SQL = "SELECT cursor_key, cursor_value FROM collection_cursors WHERE source = $source"
 OBJECTS_SQL = "SELECT * EXCLUDE (increment_id) FROM raw_objects WHERE source = $source ORDER BY fetched_at, uri"
@@ -140,9 +141,10 @@ def parse(objects: Iterable[RawObject], source: Source) -> Parsed:
 
 
 def may_hold_votes(rows: pd.DataFrame, source: Source) -> pd.Series:
-    """Which objects are worth parsing for votes: files of votes, and records with a votes field; pages have none."""
-    is_record = ~rows["media_type"].isin(["text/html", "text/plain"]) & (source.fields.votes is not None)
-    return (rows["role"] == "annotations") | is_record
+    """Which objects are worth parsing for votes: files of votes, CoNLL files, and records with a field of votes; pages have none."""
+    has_votes = source.fields.votes is not None or source.fields.spans is not None
+    is_record = ~rows["media_type"].isin(["text/html", "text/plain"]) & has_votes
+    return (rows["role"] == "annotations") | (rows["media_type"] == CONLL) | is_record
 
 
 def write_votes(step: Step, objects: Iterable[RawObject], source: Source, now: datetime) -> None:
@@ -153,7 +155,8 @@ def write_votes(step: Step, objects: Iterable[RawObject], source: Source, now: d
     resolved = to_raw_annotations(parsed.votes, known.drop_duplicates("document_id"), source=source.name, now=now)
     earlier = step.lookup("raw_annotations", resolved.rows[["document_id"]])
     rows = resolved.rows[~resolved.rows["vote_id"].isin(earlier["vote_id"])]
-    is_second = rows.duplicated(["document_id", "annotator_id"])
+    staged = pd.MultiIndex.from_frame(step.lookup_staged("raw_annotations", rows[VOTE_KEY])[VOTE_KEY])
+    is_second = rows.duplicated(VOTE_KEY) | pd.MultiIndex.from_frame(rows[VOTE_KEY]).isin(staged)
     refused = pd.concat(
         [_vote_refusals(parsed, source, now), resolved.rejected, _second_votes(rows[is_second], parsed, source, now)], ignore_index=True
     )

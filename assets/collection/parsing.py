@@ -13,13 +13,17 @@ from typing import Any, Literal
 import pandas as pd
 
 from assets.collection.charset import decode, join_surrogates
+from assets.collection.conll import read_conll
 from assets.collection.formats import Record, Refusal, read_csv, read_json, read_json_lines, read_parquet
+from assets.collection.marking import MarkingError, mark_text
 from assets.collection.pages import extract_page
+from assets.collection.vote_shapes import MalformedVoteError, VotedText, read_json_text
 from assets.collection.votes import VoteColumns
 from assets.project import FieldMapping
 
 JSON_LINES = ("application/x-ndjson", "application/jsonl")
 PARQUET = "application/vnd.apache.parquet"
+CONLL = "text/x-conll"
 ORIGIN_COLUMNS = ["uri", "raw_sha256"]
 DOCUMENT_COLUMNS = ["external_id", "parent_id", "text", "title", "url", "published_at", "locator", *ORIGIN_COLUMNS]
 REJECTED_COLUMNS = ["locator", "reason", "detail", *ORIGIN_COLUMNS]
@@ -133,15 +137,16 @@ def _outcomes(raw: RawObject, rules: _Rules) -> Iterator[Record | Refusal]:
     """Records by media type. Whole texts and paragraphs become records too, in the field names of the source."""
     names = rules.fields
     if raw.media_type == PARQUET:
-        wanted = [name for name in names.model_dump().values() if name]
-        return read_parquet(raw.payload, wanted, [names.text])
+        return read_parquet(raw.payload, names.field_names(), names.required_names())
     text = decode(raw.payload, raw.charset, raw.media_type).text
     if raw.media_type in JSON_LINES:
         return read_json_lines(text, rules.max_text_chars)
     if raw.media_type == "application/json":
         return read_json(text)
     if raw.media_type == "text/csv":
-        return read_csv(text, [names.text])
+        return read_csv(text, names.required_names())
+    if raw.media_type == CONLL:
+        return read_conll(text, raw.parent_id or raw.uri, names.annotator or "conll")
     if "html" in raw.media_type:
         return _page_records(text, raw, rules.segment)
     return _plain_records(text, raw)
@@ -151,7 +156,7 @@ def _plain_records(text: str, raw: RawObject) -> Iterator[Record | Refusal]:
     if raw.media_type.startswith("text/"):
         yield Record("file", {"text": text, "id": raw.parent_id or raw.uri})
     else:
-        expected = "expected JSON lines, JSON, CSV, Parquet, HTML or plain text"
+        expected = "expected JSON lines, JSON, CSV, Parquet, CoNLL, HTML or plain text"
         yield Refusal("file", "unknown_media_type", f"{expected}, found {raw.media_type!r}")
 
 
@@ -168,11 +173,11 @@ def _page_records(html: str, raw: RawObject, segment: Segment) -> Iterator[Recor
             yield Record(f"paragraph {number}", row)
 
 
-_OWN_NAMES = FieldMapping(external_id="id", text="text", parent_id="parent", title="title", url="url")
+_OWN_NAMES = FieldMapping(external_id="id", text="text", parent_id="parent", title="title", url="url", votes="votes")
 
 
 def _names_for(raw: RawObject, rules: _Rules) -> FieldMapping:
-    """Field names: the source's for records, our own for texts and pages, which have no fields."""
+    """Field names: the source's for records, our own for texts, pages and sentences, which have no fields."""
     has_fields = raw.media_type in (*JSON_LINES, PARQUET, "application/json", "text/csv")
     return rules.fields if has_fields else _OWN_NAMES
 
@@ -180,24 +185,45 @@ def _names_for(raw: RawObject, rules: _Rules) -> FieldMapping:
 def _add_document(found: _Growing, record: Record, raw: RawObject, rules: _Rules) -> None:
     names, row = _names_for(raw, rules), record.fields
     try:
-        text = _read_text(row.get(names.text), rules.max_text_chars)
+        collected = _read_text(row.get(names.text), rules.max_text_chars)
+        about = mark_text(collected, row, names)
+        text = about.text or collected
         external_id = _read_id(row.get(names.external_id) if names.external_id else None) or hash_text(text)
         if external_id in found.locators:
             raise _RecordError(
                 "duplicate_id", f"expected ids to be distinct, found {external_id!r:.100} at {found.locators[external_id]} too"
             )
-        parent_id = _read_id(row.get(names.parent_id) if names.parent_id else None) or raw.parent_id or external_id
-    except _RecordError as error:
+        parent_id = _read_id(row.get(names.parent_id) if names.parent_id else None) or raw.parent_id
+    except (_RecordError, MarkingError) as error:
         found.rejected.append((record.locator, *error.args, raw.uri, raw.raw_sha256))
         return
+    # All questions about one text, and all relations within it, belong to one split.
+    parent_id = parent_id or (external_id if text == collected else hash_text(collected))
     found.locators[external_id] = record.locator
     title, url = _read_optional(row, names.title), _read_optional(row, names.url)
     published_at = row.get(names.published_at) if names.published_at else None
     found.documents.append(
         (external_id, parent_id, text, title, url, published_at or raw.published_at, record.locator, raw.uri, raw.raw_sha256)
     )
+    _add_votes(found, (external_id, None, None, 0), record, names, about)
+
+
+def _add_votes(
+    found: _Growing, target: tuple[str | None, str | None, str | None, int], record: Record, names: FieldMapping, about: VotedText
+) -> None:
+    """The votes of a record: those in its votes field, and the one that its spans are."""
     if names.votes:
-        found.votes.add((external_id, None, None, 0), row.get(names.votes), record.locator)
+        found.votes.add(target, record.fields.get(names.votes), record.locator, about)
+    if not names.spans:
+        return
+    locator = f"{record.locator} spans"
+    try:
+        spans = read_json_text(record.fields.get(names.spans), "a list of spans")
+    except MalformedVoteError as error:
+        found.votes.refuse(locator, "malformed_vote", str(error))
+        return
+    if spans is not None:
+        found.votes.add(target, [{"annotator": names.annotator, "spans": spans}], locator, about)
 
 
 def _add_annotations(found: _Growing, record: Record, raw: RawObject, rules: _Rules) -> None:
@@ -206,12 +232,12 @@ def _add_annotations(found: _Growing, record: Record, raw: RawObject, rules: _Ru
     votes = next((row[name] for name in (names.votes or "votes", "votes", "ratings") if name in row), None)
     raw_id, text = row.get(names.external_id or "id"), row.get("text")
     if isinstance(raw_id, (str, int)):
-        found.votes.add((join_surrogates(str(raw_id)), None, None, 0), votes, record.locator)
+        found.votes.add((join_surrogates(str(raw_id)), None, None, 0), votes, record.locator, VotedText())
     elif isinstance(text, str):
         folded = fold(join_surrogates(text))
         occurrence = found.occurrences.get(folded, 0)
         found.occurrences[folded] = occurrence + 1
-        found.votes.add((None, raw.parent_id, folded, occurrence), votes, record.locator)
+        found.votes.add((None, raw.parent_id, folded, occurrence), votes, record.locator, VotedText(join_surrogates(text)))
     else:
         found.votes.refuse(record.locator, "missing_text", "expected the id or the text that the votes are about, found neither")
 

@@ -10,11 +10,15 @@ from datetime import datetime
 
 import pandas as pd
 
+from assets.answers import AnswerError, decode_quoted_spans, encode_quoted_spans, quote_spans
 from assets.collection.parsing import fold
 from assets.schemas import RAW_ANNOTATIONS, RAW_DOCUMENTS, REJECTED_ANNOTATIONS
 
 ID_DIGITS = 32
 KNOWN_COLUMNS = ["external_id", "document_id", "revision"]
+# An answer of spans as `encode_quoted_spans` writes it without quotes; and what takes its place when it does not fit its document.
+_BARE_SPAN = r'^\[\{"start":-?\d+,"end":-?\d+,"label":"(?:[^"\\]|\\.)*"\}'
+_OUTSIDE = "\0outside"
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class ResolvedVotes:
 
     Attributes:
         rows: One row per new vote; the columns of `RAW_ANNOTATIONS`.
-        rejected: One row per vote without a document; the columns of `REJECTED_ANNOTATIONS`.
+        rejected: One row per vote without a document, or with a span outside of it; the columns of `REJECTED_ANNOTATIONS`.
         unchanged_count: Votes that are known, or that occur twice here.
     """
 
@@ -79,7 +83,8 @@ def to_raw_annotations(
     """Finds the document of each vote and gives the vote its id.
 
     A vote that names an external id is about the newest revision under it. A vote that gives a text is about the document of its
-    parent with that text, white space folded; when a parent holds the text several times, the order decides.
+    parent with that text, white space folded; when a parent holds the text several times, the order decides. Spans that came without
+    the text get their quotes here.
 
     Args:
         votes: `Parsed.votes`.
@@ -91,6 +96,9 @@ def to_raw_annotations(
     """
     targets = _resolve(votes, known_documents)
     found = votes.assign(document_id=targets["document_id"], external_id=targets["external_id"])[targets["document_id"].notna()]
+    found = _quote_all(found, known_documents)
+    is_outside = found["label"].eq(_OUTSIDE)
+    outside, found = found[is_outside], found[~is_outside]
     answers = [label if value != value else repr(value) for value, label in zip(found["value"], found["label"], strict=True)]
     ids = hash_rows([], found["document_id"], found["annotator_id"], answers)
     rows = found.assign(vote_id=pd.Series(ids, index=found.index, dtype="str"))
@@ -99,7 +107,7 @@ def to_raw_annotations(
     lost = votes[targets["document_id"].isna()]
     return ResolvedVotes(
         rows[RAW_ANNOTATIONS.column_names()].reset_index(drop=True),
-        _refuse(lost, source, now),
+        pd.concat([_refuse(lost, source, now), _refuse_spans(outside, source, now)], ignore_index=True),
         int((~is_new).sum()),
     )
 
@@ -143,6 +151,26 @@ def _newest_first(known_documents: pd.DataFrame) -> pd.DataFrame:
     return known_documents.loc[order.sort_values(["is_old", "digits", "external_id", "age"]).index].reset_index(drop=True)
 
 
+def _quote_all(found: pd.DataFrame, known_documents: pd.DataFrame) -> pd.DataFrame:
+    """The votes with every span quoted from the vote's document; `_OUTSIDE` in place of answers that do not fit it."""
+    is_bare = found["label"].fillna("").str.contains(_BARE_SPAN)
+    if not is_bare.any():
+        return found
+    texts = known_documents.drop_duplicates("document_id").set_index("document_id")["text"]
+    bare = found[is_bare]
+    quoted = [_quote(answer, texts[document_id]) for answer, document_id in zip(bare["label"], bare["document_id"], strict=True)]
+    labels = found["label"].astype(object)
+    labels[is_bare] = quoted
+    return found.assign(label=labels.astype("str"))
+
+
+def _quote(answer: str, text: str) -> str:
+    try:
+        return encode_quoted_spans(quote_spans((quoted.span for quoted in decode_quoted_spans(answer)), text))
+    except AnswerError:
+        return _OUTSIDE
+
+
 def _fold_all(texts: pd.Series) -> pd.Series:
     """Every text folded; each distinct text is folded once."""
     return texts.map({text: fold(text) for text in texts.unique()}).astype("str")
@@ -154,6 +182,16 @@ def _refuse(lost: pd.DataFrame, source: str, now: datetime) -> pd.DataFrame:
         source=source,
         reason="no_such_document",
         detail="expected a collected document for the vote, found none for " + named,
+        rejected_at=pd.Timestamp(now),
+    )
+    return rows[REJECTED_ANNOTATIONS.column_names()].reset_index(drop=True)
+
+
+def _refuse_spans(outside: pd.DataFrame, source: str, now: datetime) -> pd.DataFrame:
+    rows = outside.assign(
+        source=source,
+        reason="malformed_vote",
+        detail="expected spans with 0 <= start < end within the text of " + outside["external_id"] + ", found one that is not",
         rejected_at=pd.Timestamp(now),
     )
     return rows[REJECTED_ANNOTATIONS.column_names()].reset_index(drop=True)

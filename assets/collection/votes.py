@@ -1,20 +1,12 @@
-"""From the votes field of a record to single votes. Which document they belong to is found in `assets/collection/records.py`."""
+"""A frame of votes while it grows. What shapes a vote may have is in `vote_shapes.py`, which document it is about in `records.py`."""
 
-import json
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
 
-from assets.collection.charset import join_surrogates
+from assets.collection.vote_shapes import MalformedVoteError, VotedText, read_vote, read_votes_field
 
 COLUMNS = ["external_id", "parent_id", "text", "occurrence", "annotator_id", "value", "label", "locator", "uri", "raw_sha256"]
-_ANONYMOUS = [f"anonymous:{position:02d}" for position in range(1, 1000)]
-
-
-class MalformedVoteError(Exception):
-    """A vote, or a whole votes field, is of no known shape."""
 
 
 @dataclass
@@ -38,13 +30,14 @@ class VoteColumns:
     rejected: list[tuple[str, ...]] = field(default_factory=list)
     origin: tuple[str, str] = ("", "")
 
-    def add(self, target: tuple[str | None, str | None, str | None, int], raw: object, locator: str) -> None:
+    def add(self, target: tuple[str | None, str | None, str | None, int], raw: object, locator: str, about: VotedText) -> None:
         """Adds the votes of one record; those that are no votes are kept as rejected.
 
         Args:
             target: External id, parent id, text and occurrence of the record's document.
             raw: The votes field as it came.
             locator: Where the record is.
+            about: The text that spans are in.
         """
         try:
             votes = read_votes_field(raw)
@@ -54,7 +47,7 @@ class VoteColumns:
         start = len(self.locator)
         for position, vote in enumerate(votes):
             try:
-                annotator, value, label = read_vote(vote, position)
+                annotator, value, label = read_vote(vote, position, about)
             except MalformedVoteError as error:
                 self.refuse(f"{locator} vote {position + 1}", "malformed_vote", str(error))
                 continue
@@ -81,58 +74,3 @@ class VoteColumns:
         self.occurrence.extend([occurrence] * count)
         self.uri.extend(self.origin[:1] * count)
         self.raw_sha256.extend(self.origin[1:] * count)
-
-
-def read_votes_field(raw: object) -> Sequence[object]:
-    """The votes in a field: a list, JSON of a list, or nothing.
-
-    Raises:
-        MalformedVoteError: It is something else.
-    """
-    if isinstance(raw, str) and raw.strip():
-        try:
-            raw = json.loads(raw)
-        except (ValueError, RecursionError) as error:
-            raise MalformedVoteError(f"expected a list of votes or JSON of one, found text that is no JSON: {error}") from error
-    if raw is None or raw == "" or (isinstance(raw, str) and not raw.strip()) or (isinstance(raw, float) and math.isnan(raw)):
-        return []
-    if isinstance(raw, list):
-        return raw
-    raise MalformedVoteError(f"expected a list of votes, found {type(raw).__name__}")
-
-
-def read_vote(vote: object, position: int) -> tuple[str, float | None, str | None]:
-    """Annotator, rating and label of one vote.
-
-    Args:
-        vote: A number, a label, or an object with `annotator` and `value` or `label`.
-        position: Place in its list from 0; names an annotator whom the source does not identify.
-
-    Raises:
-        MalformedVoteError: It is none of these, or not finite.
-    """
-    anonymous = _ANONYMOUS[position] if position < len(_ANONYMOUS) else f"anonymous:{position + 1}"
-    if not isinstance(vote, dict):
-        return (anonymous, *_read_answer(vote))
-    annotator = vote.get("annotator", vote.get("annotator_id"))
-    name = anonymous if annotator is None or annotator == "" else join_surrogates(str(annotator))
-    value, label = vote.get("value"), vote.get("label")
-    if value is None:
-        return (name, *_read_answer(label))
-    rating, _ = _read_answer(value)
-    if rating is None or not (label is None or isinstance(label, str)):
-        raise MalformedVoteError(f"expected a number as value and a text as label, found {value!r:.60} and {label!r:.60}")
-    return name, rating, join_surrogates(label) if label else None
-
-
-def _read_answer(answer: object) -> tuple[float | None, str | None]:
-    if isinstance(answer, str) and answer.strip():
-        return None, join_surrogates(answer)
-    if isinstance(answer, (int, float)) and not isinstance(answer, bool):
-        try:
-            rating = float(answer)
-        except OverflowError:
-            rating = math.inf
-        if math.isfinite(rating):
-            return rating, None
-    raise MalformedVoteError(f"expected a finite number or a label, found {type(answer).__name__} {answer!r:.60}")

@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 
 import dagster as dg
-import numpy as np
 import pandas as pd
 
+from assets.answers import count_outside_task
 from assets.labeling.agreement import VOTE_COUNTS_SQL, Agreement, measure_agreement
-from assets.labeling.consensus import decide_labels
+from assets.labeling.consensus import decide_answers, distribution_error
 from assets.labeling.queue import CANDIDATES_SQL, rank
-from assets.labeling.rules import apply_rules, chosen_rules
-from assets.labeling.votes import to_votes
+from assets.labeling.rules import apply_rules, chosen_rules, competence_of_rules
+from assets.labeling.votes import UsableVotes, to_votes
 from assets.project import Project
 from assets.schemas import ANNOTATIONS, LABELED_DOCUMENTS, LABELING_QUEUE, RULE_VOTES
 from assets.wiring import LakehouseResource, Materialized, ProjectResource, Refresh, asset_options, materialized, step_of
@@ -19,17 +19,18 @@ from resources.increments import Step
 PACKAGE = "assets.labeling"
 
 
-@dg.asset(deps=["raw_annotations"], **asset_options(ANNOTATIONS, ["duckdb", "pandas"]))
+@dg.asset(deps=["raw_annotations", "clean_documents"], **asset_options(ANNOTATIONS, ["duckdb", "pandas"]))
 def annotations(context: dg.AssetExecutionContext, config: Refresh, lakehouse: LakehouseResource, project: ProjectResource) -> Materialized:
-    """Human votes in the task's labels; answers that do not fit the task are kept in `rejected_votes` with a reason."""
-    with step_of(
-        context, lakehouse, "annotations", upstream=["raw_annotations"], full_refresh=config.full_refresh, package=PACKAGE
-    ) as step:
-        for batch in step.batches("raw_annotations"):
-            usable = to_votes(batch, project.task)
-            step.write("annotations", usable.votes)
-            step.write("rejected_votes", usable.rejected)
-            step.count(rows_in=len(batch), rows_out=len(usable.votes), reasons=usable.rejected["reason"])
+    """Human votes in the task's answers, spans in the cleaned text; what does not fit is kept in `rejected_votes` with a reason."""
+    upstream = ["raw_annotations", "clean_documents"] if project.task.has_spans else ["raw_annotations"]
+    with step_of(context, lakehouse, "annotations", upstream=upstream, full_refresh=config.full_refresh, package=PACKAGE) as step:
+        step.measure("answers_outside_task", 0)
+        if project.task.has_spans:
+            for keys in step.changed_keys(upstream, "document_id"):
+                anchor_batch(step, keys, project)
+        else:
+            for batch in step.batches("raw_annotations"):
+                write_votes(step, to_votes(batch, project.task), project)
         step.measure("refused_share", step.counts.rows_rejected / max(step.counts.rows_in, 1))
     return materialized(step)
 
@@ -37,12 +38,14 @@ def annotations(context: dg.AssetExecutionContext, config: Refresh, lakehouse: L
 @dg.asset(deps=["clean_documents"], **asset_options(RULE_VOTES, ["duckdb", "python"]))
 def rule_votes(context: dg.AssetExecutionContext, config: Refresh, lakehouse: LakehouseResource, project: ProjectResource) -> Materialized:
     """Votes of the project's labeling functions on clean documents."""
-    rules = chosen_rules(project.labeling.rules.enabled)
+    rules = chosen_rules(project.labeling.rules.enabled, project.task)
     with step_of(context, lakehouse, "rule_votes", upstream=["clean_documents"], full_refresh=config.full_refresh, package=PACKAGE) as step:
+        step.measure("answers_outside_task", 0)
         for batch in step.batches("clean_documents"):
             votes = apply_rules(batch, rules, project.task)
             step.write("rule_votes", votes)
-            asked = len(batch) * len(rules)
+            count_outside(step, votes, project)
+            asked = len(batch) * max(len(rules), 1)
             step.count(rows_in=asked, rows_out=len(votes), rows_skipped=asked - len(votes))
     return materialized(step)
 
@@ -55,9 +58,10 @@ def labeled_documents(
     upstream = ["clean_documents", "annotations", "rule_votes"]
     with step_of(context, lakehouse, "labeled_documents", upstream=upstream, full_refresh=config.full_refresh, package=PACKAGE) as step:
         step.measure("distribution_error", 0.0)
+        step.measure("answers_outside_task", 0)
         for keys in step.changed_keys(upstream, "document_id"):
             label_batch(step, keys, project)
-        agreements = measure_agreement(lakehouse.read(VOTE_COUNTS_SQL)) if step.has_new_input else []
+        agreements = measure_agreement(lakehouse.read(VOTE_COUNTS_SQL), project.task) if step.has_new_input else []
         record_agreement(step, agreements, project.labeling.min_agreement)
     return materialized(step, {"agreement": dg.MetadataValue.md(agreement_table(agreements))} if agreements else None)
 
@@ -84,33 +88,63 @@ def labeling_queue(
     return materialized(step)
 
 
+def anchor_batch(step: Step, keys: pd.DataFrame, project: Project) -> None:
+    """Write the votes of people on the documents of one batch, which came with new votes, or with the text that votes waited for.
+
+    Votes on documents that are not clean, or not yet, are skipped; documents without votes count as skipped too.
+    """
+    raw = step.lookup("raw_annotations", keys).sort_values(["document_id", "annotator_id"], ignore_index=True)
+    documents = step.lookup("clean_documents", raw[["document_id"]])
+    texts = dict(zip(documents["document_id"], documents["text"], strict=True))
+    is_placed = raw["document_id"].isin(texts)
+    write_votes(step, to_votes(raw[is_placed], project.task, texts), project)
+    skipped = int((~is_placed).sum()) + len(keys) - raw["document_id"].nunique()
+    step.count(rows_in=skipped, rows_skipped=skipped)
+
+
+def write_votes(step: Step, usable: UsableVotes, project: Project) -> None:
+    """Write votes that fit the task and those that do not."""
+    step.write("annotations", usable.votes)
+    step.write("rejected_votes", usable.rejected)
+    count_outside(step, usable.votes, project)
+    step.count(rows_in=len(usable.votes) + len(usable.rejected), rows_out=len(usable.votes), reasons=usable.rejected["reason"])
+
+
+def count_outside(step: Step, answers: pd.DataFrame, project: Project) -> None:
+    """Add to the number of answers that are not the task's; labels of a task with one label per text have a check of their own."""
+    if project.task.has_lists:
+        found = count_outside_task(answers["label"], project.task)
+        step.measure("answers_outside_task", step.facts["answers_outside_task"] + found)
+
+
 def label_batch(step: Step, keys: pd.DataFrame, project: Project) -> None:
     """Write the consensus of the documents of one batch; votes on documents that cleaning refused are skipped."""
     documents = step.lookup("clean_documents", keys).sort_values("document_id", ignore_index=True)
     wanted = documents[["document_id"]]
     votes = pd.concat([step.lookup(table, wanted) for table in ("annotations", "rule_votes")], ignore_index=True)
-    decided = decide_labels(documents, votes, project.task.labels, project.labeling)
+    decided = decide_answers(documents, votes, project.task, project.labeling, competence_of_rules())
     step.write("labeled_documents", decided)
     step.count(rows_in=len(keys), rows_out=len(decided), rows_skipped=len(keys) - len(decided))
-    error = float(np.abs(np.vstack(decided["distribution"].tolist()).sum(axis=1) - 1).max()) if len(decided) else 0.0
-    step.measure("distribution_error", max(error, step.facts["distribution_error"]))
+    count_outside(step, decided, project)
+    step.measure("distribution_error", max(distribution_error(decided, project.task), step.facts["distribution_error"]))
     step.measure("labels_confident", step.facts.get("labels_confident", 0.0) + float(decided["is_confident"].sum()))
 
 
 def record_agreement(step: Step, agreements: list[Agreement], threshold: float) -> None:
     """Keep the agreement of every source, and how many sources fall below the threshold."""
-    step.measure("sources_below_agreement", sum(agreement.alpha < threshold for agreement in agreements))
+    step.measure("sources_below_agreement", sum(agreement.score < threshold for agreement in agreements))
     for agreement in agreements:
-        step.measure(f"agreement_alpha: {agreement.source}", agreement.alpha)
+        measure = "agreement_f1" if agreement.level == "spans" else "agreement_alpha"
+        step.measure(f"{measure}: {agreement.source}", agreement.score)
 
 
 def agreement_table(agreements: list[Agreement]) -> str:
     """Agreement per source as a Markdown table."""
 
     def lines() -> Iterator[str]:
-        yield "| source | Krippendorff's alpha | level | documents | votes |"
+        yield "| source | alpha (spans: F1) | level | documents | votes |"
         yield "|---|---|---|---|---|"
         for found in agreements:
-            yield f"| {found.source} | {found.alpha:.3f} | {found.level} | {found.documents} | {found.votes} |"
+            yield f"| {found.source} | {found.score:.3f} | {found.level} | {found.documents} | {found.votes} |"
 
     return "\n".join(lines())

@@ -3,7 +3,8 @@
 Weighted majority: each label's share is the weight of its votes. Confidence is the posterior probability that the leading label
 beats the runner-up among annotators like these, under a uniform prior: with n1 and n2 weighted votes for the two,
 P(p > 1/2) for p ~ Beta(n1 + 1, n2 + 1) (Gelman et al., Bayesian Data Analysis, 3rd ed., section 2.1). Ties go to the label that
-comes first in the task.
+comes first in the task. Where any number of labels may fit, each is decided by itself, chosen when more than half of the weight chose
+it, and the confidence is the least of them. Spans are decided in `span_consensus.py`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from assets.project import Labeling
+from assets.answers import decode_labels, decode_spans, encode_labels, encode_spans
+from assets.labeling.span_consensus import SpanVote, decide_spans
+from assets.project import Labeling, Task
 from assets.schemas import LABELED_DOCUMENTS
 
 
@@ -68,15 +71,95 @@ def decide_labels(documents: pd.DataFrame, votes: pd.DataFrame, labels: Sequence
     weights = vote_weights(votes, index, labels, {"rule": settings.rules.weight})
     total = weights.sum(axis=1)
     distribution = np.where(total[:, None] > 0, weights / np.maximum(total, 1e-12)[:, None], 1 / len(labels))
-    result = documents[["document_id", "source", "language"]].reset_index(drop=True).copy()
-    leading = pd.Series(np.array(labels, dtype=object)[weights.argmax(axis=1)], index=result.index)
-    result["label"] = leading.where(total > 0, None)
-    result["distribution"] = list(distribution)
-    result["confidence"] = lead_probability(weights)
-    result = result.join(count_votes(votes, index).reset_index(drop=True))
+    leading = pd.Series(np.array(labels, dtype=object)[weights.argmax(axis=1)])
+    decided = pd.DataFrame({"label": leading.where(total > 0, None), "distribution": list(distribution)})
+    return _complete(documents, votes, decided.assign(confidence=lead_probability(weights)), settings)
+
+
+def decide_answers(
+    documents: pd.DataFrame, votes: pd.DataFrame, task: Task, settings: Labeling, competence: Mapping[str, frozenset[str]] | None = None
+) -> pd.DataFrame:
+    """One consensus per document, whatever the task; see `decide_labels`.
+
+    Args:
+        documents: One row per document: `document_id` (unique), `source`, `language`.
+        votes: One row per vote, columns of `annotations`; votes on other documents are not allowed.
+        task: The task whose answers the votes are.
+        settings: Rule weight and quorum.
+        competence: For spans: the labels that an annotator looks for, by id; who is not named looks for all.
+
+    Raises:
+        ValueError: A vote is no answer of the task.
+    """
+    if not task.has_lists:
+        return decide_labels(documents, votes, task.labels, settings)
+    decide = _decide_spans if task.has_spans else _decide_label_sets
+    weight = votes["voter_kind"].map({"rule": settings.rules.weight}).fillna(1.0).astype(float)
+    return _complete(documents, votes, decide(documents, votes.assign(weight=weight), task, competence or {}), settings)
+
+
+def _decide_label_sets(documents: pd.DataFrame, votes: pd.DataFrame, task: Task, _competence: Mapping[str, frozenset[str]]) -> pd.DataFrame:
+    """Answer, share of the voters per label, and confidence per document of a multi-label task."""
+    labels, row = task.labels, pd.Index(documents["document_id"]).get_indexer(pd.Index(votes["document_id"]))
+    chosen_by = {answer: np.isin(labels, decode_labels(answer, labels)) for answer in votes["label"].unique()}
+    chosen = np.array([chosen_by[answer] for answer in votes["label"]], dtype=float).reshape(len(votes), len(labels))
+    weight = votes["weight"].to_numpy()
+    total = np.bincount(row, weights=weight, minlength=len(documents))
+    behind = np.zeros((len(documents), len(labels)))
+    np.add.at(behind, row, chosen * weight[:, None])
+    leads = np.stack([behind, total[:, None] - behind], axis=-1)
+    shares = np.where(total[:, None] > 0, behind / np.maximum(total, 1e-12)[:, None], 0.5)
+    answers = [encode_labels(np.array(labels)[row_shares > 0.5].tolist(), labels) for row_shares in shares]
+    confidence = lead_probability(leads.reshape(-1, 2)).reshape(shares.shape).min(axis=1)
+    answer = pd.Series(answers, dtype=object).where(total > 0, None)
+    return pd.DataFrame({"label": answer, "distribution": list(shares), "confidence": confidence})
+
+
+def _decide_spans(documents: pd.DataFrame, votes: pd.DataFrame, task: Task, competence: Mapping[str, frozenset[str]]) -> pd.DataFrame:
+    """Answer, share of the voters per span, and confidence per document of a task with spans."""
+    spans_of = {answer: decode_spans(answer, task.labels) for answer in votes["label"].unique()}
+    voted: dict[str, list[SpanVote]] = {document_id: [] for document_id in documents["document_id"]}
+    ordered = votes.sort_values(["document_id", "annotator_id"])
+    for document_id, annotator, answer, weight in ordered[["document_id", "annotator_id", "label", "weight"]].itertuples(index=False):
+        voted[document_id].append(SpanVote(spans_of[answer], weight, competence.get(annotator)))
+    decisions = [decide_spans(found, task) if found else None for found in voted.values()]
+    leads = [decision.leads if decision else ((0.0, 0.0),) for decision in decisions]
+    probability = lead_probability(np.array([lead for found in leads for lead in found]).reshape(-1, 2))
+    starts = np.cumsum([0, *map(len, leads)])[:-1]
+    return pd.DataFrame(
+        {
+            "label": pd.Series([encode_spans(decision.spans) if decision else None for decision in decisions], dtype=object),
+            "distribution": [list(decision.shares) if decision else [] for decision in decisions],
+            "confidence": np.minimum.reduceat(probability, starts) if len(starts) else probability,
+        }
+    )
+
+
+def _complete(documents: pd.DataFrame, votes: pd.DataFrame, decided: pd.DataFrame, settings: Labeling) -> pd.DataFrame:
+    """Decisions, one row per document and in their order, as rows of `labeled_documents`."""
+    result = documents[["document_id", "source", "language"]].reset_index(drop=True).join(decided)
+    result = result.join(count_votes(votes, pd.Index(documents["document_id"])).reset_index(drop=True))
     result["reason"] = reasons_to_wait(result, settings)
     result["is_confident"] = result["reason"].isna()
     return result[LABELED_DOCUMENTS.column_names()]
+
+
+def distribution_error(decided: pd.DataFrame, task: Task) -> float:
+    """How far the worst distribution is from being one: from adding up to 1, or its shares from lying between 0 and 1.
+
+    A distribution with another number of shares than the answer has labels or spans counts as 1.
+    """
+    worst = 0.0
+    for answer, shares in zip(decided["label"], decided["distribution"], strict=True):
+        found = np.asarray(shares, dtype=float)
+        wanted = len(task.labels)
+        if task.has_spans:
+            wanted = len(decode_spans(answer, task.labels)) if isinstance(answer, str) else 0
+        if len(found) != wanted:
+            return 1.0
+        error = np.maximum(-found, found - 1).max(initial=0) if task.has_lists else abs(found.sum() - 1)
+        worst = max(worst, float(error))
+    return worst
 
 
 def count_votes(votes: pd.DataFrame, documents: pd.Index) -> pd.DataFrame:

@@ -1,7 +1,8 @@
 """What the labeling tables promise."""
 
+from assets.labeling.votes import SPAN_REASONS
 from assets.project import Project
-from assets.quality.suites import Suite, expect_fact, expect_rows, expect_task_labels, suite
+from assets.quality.suites import Suite, expect_fact, expect_rows, expect_task_answers, suite
 from assets.schemas import ANNOTATIONS, LABELED_DOCUMENTS, LABELING_QUEUE, REJECTED_VOTES, RULE_VOTES
 
 
@@ -9,7 +10,7 @@ def annotations(project: Project) -> Suite:
     """Human votes are in the task's labels."""
     return suite(
         ANNOTATIONS,
-        expect_task_labels(project.task.labels),
+        *expect_task_answers(project.task),
         expect_rows(
             "voters_are_people", "Every voter is a person.", "column_values_to_be_in_set", column="voter_kind", value_set=["human"]
         ),
@@ -21,7 +22,7 @@ def annotations(project: Project) -> Suite:
 
 def rejected_votes(_project: Project) -> Suite:
     """Refused votes say why."""
-    reasons = ["no_answer", "label_outside_task", "rating_outside_scale", "rating_without_scale"]
+    reasons = ["no_answer", "malformed_answer", "label_outside_task", "rating_outside_scale", "rating_without_scale", *SPAN_REASONS]
     return suite(
         REJECTED_VOTES,
         expect_rows("reasons_are_known", "Every reason is a known one.", "column_values_to_be_in_set", column="reason", value_set=reasons),
@@ -32,7 +33,7 @@ def rule_votes(project: Project) -> Suite:
     """Votes of labeling functions are in the task's labels and signed by the function."""
     return suite(
         RULE_VOTES,
-        expect_task_labels(project.task.labels),
+        *expect_task_answers(project.task),
         expect_rows(
             "voters_are_rules", "Every voter is a named rule.", "column_values_to_match_regex", column="annotator_id", regex=r"^rule:\w+$"
         ),
@@ -42,13 +43,15 @@ def rule_votes(project: Project) -> Suite:
 def labeled_documents(project: Project) -> Suite:
     """Consensus labels are the task's, and annotators agree well enough to learn from."""
     threshold = project.labeling.min_agreement
+    measure = "Pairwise span F1 of people on" if project.task.has_spans else "Krippendorff's alpha of"
+    share = (
+        "Every share lies between 0 and 1, one for each label or span." if project.task.has_lists else "Every distribution adds up to 1."
+    )
     return suite(
         LABELED_DOCUMENTS,
-        expect_task_labels(project.task.labels, "Every label is one of the task's, or missing."),
-        expect_fact(
-            "annotators_agree", f"Krippendorff's alpha of every source is at least {threshold:g}.", "sources_below_agreement", maximum=0
-        ),
-        expect_fact("distributions_add_up", "Every distribution adds up to 1.", "distribution_error", minimum=0, maximum=1e-6),
+        *expect_task_answers(project.task, "Every label is one of the task's, or missing."),
+        expect_fact("annotators_agree", f"{measure} every source is at least {threshold:g}.", "sources_below_agreement", maximum=0),
+        expect_fact("distributions_add_up", share, "distribution_error", minimum=0, maximum=1e-6),
     )
 
 

@@ -1,16 +1,19 @@
 """Labeling functions: plain named functions that look at one document and vote, or abstain.
 
 To add one: write a function `Document -> label or ABSTAIN`, put it into `RULES`, name it in the project file under
-`labeling.rules.enabled`. Its name is part of the annotator id, so renaming it makes a new voter.
+`labeling.rules.enabled`. Its name is part of the annotator id, so renaming it makes a new voter. Functions that find spans are in
+`span_rules.py`; they vote here beside the others.
 """
 
 import hashlib
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
 
+from assets.answers import count_outside_task, encode_spans
+from assets.labeling.span_rules import SPAN_RULES, SpanRule
 from assets.project import Task
 from assets.schemas import RULE_VOTES
 
@@ -102,16 +105,40 @@ def polarity_label(score: int, task: Task) -> str | None:
 RULES: dict[str, LabelingFunction] = {"lexicon": lexicon, "emoticon": emoticon}
 
 
-def chosen_rules(names: Sequence[str]) -> dict[str, LabelingFunction]:
-    """The labeling functions of those names.
+def chosen_rules(names: Sequence[str] | None, task: Task) -> dict[str, LabelingFunction]:
+    """The labeling functions of those names; of None, all that can vote on the task.
 
     Raises:
-        ValueError: One does not exist; the message lists those that do.
+        ValueError: One does not exist for this kind of task, or finds none of its labels; the message lists those that do.
     """
-    unknown = sorted(set(names) - set(RULES))
+    fitting = fitting_rules(task)
+    unknown = sorted(set(names or ()) - set(fitting))
     if unknown:
-        raise ValueError(f"labeling.rules.enabled: expected names out of {sorted(RULES)}, found {unknown}.")
-    return {name: RULES[name] for name in names}
+        raise ValueError(f"labeling.rules.enabled: expected names out of {sorted(fitting)} for {task.kind}, found {unknown}.")
+    return fitting if names is None else {name: fitting[name] for name in names}
+
+
+def fitting_rules(task: Task) -> dict[str, LabelingFunction]:
+    """Every labeling function that can vote on a task: by polarity for one label, by type for named entities."""
+    if task.kind == "text_classification":
+        return dict(RULES)
+    if task.kind == "token_classification":
+        return {name: vote_with(rule) for name, rule in SPAN_RULES.items() if rule.types & set(task.labels)}
+    return {}
+
+
+def vote_with(rule: SpanRule) -> LabelingFunction:
+    """A span rule as a labeling function: always votes, with the spans that are the task's."""
+
+    def vote(document: Document) -> str:
+        return encode_spans(span for span in rule.find(document.text) if span.label in document.task.labels)
+
+    return vote
+
+
+def competence_of_rules() -> Mapping[str, frozenset[str]]:
+    """Labels that each span rule looks for, by annotator id; voters that are not named look for all."""
+    return {f"rule:{name}": rule.types for name, rule in SPAN_RULES.items()}
 
 
 def apply_rules(documents: pd.DataFrame, rules: dict[str, LabelingFunction], task: Task) -> pd.DataFrame:
@@ -136,9 +163,9 @@ def apply_rules(documents: pd.DataFrame, rules: dict[str, LabelingFunction], tas
             if label is not ABSTAIN:
                 rows.append((vote_id(document_id, f"rule:{name}", label), document_id, source, f"rule:{name}", "rule", label, None))
     votes = pd.DataFrame(rows, columns=RULE_VOTES.column_names()).astype({"value": "float64"})
-    unknown = sorted(set(votes["label"]) - set(task.labels))
+    unknown = sorted({label for label in votes["label"].unique() if count_outside_task([label], task)})
     if unknown:
-        raise ValueError(f"Expected labeling functions to give labels out of {list(task.labels)}, found {unknown}.")
+        raise ValueError(f"Expected labeling functions to give labels out of {list(task.labels)}, found {unknown[:3]}.")
     return votes
 
 

@@ -1,16 +1,29 @@
-"""From collected annotations to votes in the task's labels.
+"""From collected annotations to votes in the task's answers.
 
-Ratings become labels through the task's scale; answers that do not fit the task are refused with a reason. Deciding between
-votes belongs to `consensus.py`.
+Ratings become labels through the task's scale, spans are found again in the cleaned text (`anchoring.py`); answers that do not fit
+the task are refused with a reason. Deciding between votes belongs to `consensus.py`.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 
+from assets.answers import (
+    AnswerError,
+    SpanOutsideTextError,
+    UnknownLabelError,
+    canonical_answer,
+    decode_quoted_spans,
+    encode_spans,
+)
+from assets.labeling.anchoring import FoldedText, SpanNotFoundError, anchor_span, fold_text
 from assets.project import RatingScale, Task
 from assets.schemas import ANNOTATIONS, REJECTED_VOTES
+
+SPAN_REASONS = ("span_not_found", "span_outside_text")
+"""Why a vote with spans cannot be placed in the cleaned text."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +32,8 @@ class UsableVotes:
 
     Attributes:
         votes: Columns of `annotations`.
-        rejected: Columns of `rejected_votes`; reasons `no_answer`, `label_outside_task`, `rating_outside_scale`, `rating_without_scale`.
+        rejected: Columns of `rejected_votes`; reasons `no_answer`, `malformed_answer`, `label_outside_task`, `rating_outside_scale`,
+            `rating_without_scale`, and those of `SPAN_REASONS`.
     """
 
     votes: pd.DataFrame
@@ -36,23 +50,71 @@ def labels_of_ratings(ratings: pd.Series, scale: RatingScale) -> pd.Series:
     return pd.Series(names, index=ratings.index).where(pd.Series(inside, index=ratings.index), None)
 
 
-def to_votes(annotations: pd.DataFrame, task: Task) -> UsableVotes:
-    """Put collected annotations into the task's labels; a named label wins over a rating.
+def to_votes(annotations: pd.DataFrame, task: Task, texts: Mapping[str, str] | None = None) -> UsableVotes:
+    """Put collected annotations into the task's answers; a named label wins over a rating.
 
     Args:
         annotations: One row per vote, columns of `raw_annotations`.
-        task: The task whose labels count.
+        task: The task whose answers count.
+        texts: Cleaned text by document id, for tasks with spans: of every document that is voted on.
     """
     label = annotations["label"].astype(object).where(annotations["label"].notna(), None)
     value = annotations["value"].astype(float)
-    if task.rating is not None:
-        label = label.where(label.notna(), labels_of_ratings(value, task.rating))
-    reason = _reasons(annotations["label"], label, value, task)
+    if task.has_lists:
+        label, reason, detail = _read_answers(annotations, label, task, texts or {})
+    else:
+        if task.rating is not None:
+            label = label.where(label.notna(), labels_of_ratings(value, task.rating))
+        reason, detail = _reasons(annotations["label"], label, value, task), _details(annotations, task)
     kept = annotations.assign(label=label, value=value, voter_kind="human")[reason.isna()]
-    refused = annotations.assign(reason=reason, detail=_details(annotations, task))[reason.notna()]
+    refused = annotations.assign(reason=reason, detail=detail)[reason.notna()]
     return UsableVotes(
         kept[ANNOTATIONS.column_names()].reset_index(drop=True), refused[REJECTED_VOTES.column_names()].reset_index(drop=True)
     )
+
+
+def _read_answers(
+    annotations: pd.DataFrame, label: pd.Series, task: Task, texts: Mapping[str, str]
+) -> tuple[pd.Series, pd.Series, pd.Series]:
+    """Canonical answers of a task with lists as answers; reason and detail where there is none."""
+    folded: dict[str, FoldedText] = {}
+
+    def anchor(document_id: str, answer: str) -> str:
+        quoted = decode_quoted_spans(answer, task.labels)
+        if document_id not in folded:
+            folded[document_id] = fold_text(texts[document_id])
+        return encode_spans(anchor_span(span, folded[document_id]) for span in quoted)
+
+    def read(_document_id: str, answer: str) -> str:
+        return canonical_answer(answer, task)
+
+    reader = anchor if task.has_spans else read
+    rows = [
+        _read_answer(reader, document_id, answer, value)
+        for document_id, answer, value in zip(annotations["document_id"], label, annotations["value"], strict=True)
+    ]
+    columns = pd.DataFrame(rows, columns=["label", "reason", "detail"], index=annotations.index, dtype=object)
+    return columns["label"], columns["reason"], columns["detail"]
+
+
+def _read_answer(
+    reader: Callable[[str, str], str], document_id: str, answer: str | None, value: float | None
+) -> tuple[str | None, str | None, str | None]:
+    """Answer, or reason and detail, of one vote."""
+    if answer is None:
+        is_rated = value is not None and not np.isnan(value)
+        reason = "rating_without_scale" if is_rated else "no_answer"
+        return None, reason, f"expected an answer of the task, found {f'the rating {value:g}' if is_rated else 'none'}"
+    try:
+        return reader(document_id, answer), None, None
+    except UnknownLabelError as error:
+        return None, "label_outside_task", str(error)
+    except SpanOutsideTextError as error:
+        return None, "span_outside_text", str(error)
+    except SpanNotFoundError as error:
+        return None, "span_not_found", str(error)
+    except AnswerError as error:
+        return None, "malformed_answer", str(error)
 
 
 def _reasons(named: pd.Series, label: pd.Series, value: pd.Series, task: Task) -> pd.Series:

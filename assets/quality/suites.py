@@ -5,10 +5,12 @@ Dagster check. Expectations look either at the staged rows of a table or at fact
 whole increment (row counts, missing values, doubled keys, row accounting) or measured by the asset (agreement, shares).
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from assets.answers import answer_pattern
+from assets.project import Task
 from assets.schemas import Table
 
 Severity = Literal["ERROR", "WARN"]
@@ -65,10 +67,19 @@ def expect_rows(name: str, meaning: str, type: str, severity: Severity = "ERROR"
     return Expectation(name, meaning, f"expect_{type}", kwargs, "rows", severity)
 
 
-def expect_task_labels(labels: Sequence[str], meaning: str = "Every label is one of the task's.") -> Expectation:
-    """The promise of every table with labels: none is outside the task."""
+def expect_task_answers(task: Task, meaning: str = "Every label is one of the task's.") -> tuple[Expectation, ...]:
+    """The promise of every table with answers: none is outside the task.
+
+    Lists of labels or spans are promised their shape here; whether their labels are the task's is the fact `answers_outside_task`.
+    """
     name = "labels_belong_to_the_task"
-    return expect_rows(name, meaning, "column_values_to_be_in_set", column="label", value_set=list(labels))
+    if not task.has_lists:
+        return (expect_rows(name, meaning, "column_values_to_be_in_set", column="label", value_set=list(task.labels)),)
+    shape = "Every answer is a JSON list of " + ("spans." if task.has_spans else "labels.")
+    return (
+        expect_rows("answers_have_their_shape", shape, "column_values_to_match_regex", column="label", regex=answer_pattern(task)),
+        expect_fact(name, meaning, "answers_outside_task", minimum=0, maximum=0),
+    )
 
 
 def expect_fact(

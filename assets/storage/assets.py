@@ -6,6 +6,7 @@ from pathlib import Path
 import dagster as dg
 import pandas as pd
 
+from assets.answers import count_outside_task
 from assets.project import Project
 from assets.schemas import SEARCH_INDEX, SPLITS, TRAINING_DATASET
 from assets.storage.datasets import MEMBERS_SQL, ROWS_SQL, DatasetWriter, FrozenDataset
@@ -40,8 +41,8 @@ def training_dataset(
         if not step.has_new_input:
             return materialized(step)
         with tempfile.TemporaryDirectory() as folder:
-            dataset = freeze(step, lakehouse, project, Path(folder))
-            dataset.describe(project, step.plan.inputs)
+            dataset, silver_rows = freeze(step, lakehouse, project, Path(folder))
+            dataset.describe(project, step.plan.inputs, silver_rows)
             key = f"datasets/{dataset.version}"
             if not object_store.exists(f"{key}/manifest.json"):
                 object_store.put_directory(key, dataset.folder)
@@ -72,26 +73,32 @@ def search_index(
     return materialized(step, {"documents": index.count()})
 
 
-def freeze(step: Step, lakehouse: Lakehouse, project: Project, folder: Path) -> FrozenDataset:
-    """Write the data set's files to a folder and its rows to the step, and measure what its suite asks for."""
+def freeze(step: Step, lakehouse: Lakehouse, project: Project, folder: Path) -> tuple[FrozenDataset, int]:
+    """Write the data set's files to a folder and its rows to the step, and measure what its suite asks for.
+
+    Returns:
+        The data set, and how many of its rows no person voted on.
+    """
     members = lakehouse.read(MEMBERS_SQL)
     splits = assign_splits(members, project.storage)
-    writer = DatasetWriter(folder)
+    writer = DatasetWriter(folder, project.task)
     for batch in lakehouse.read_batches(ROWS_SQL, BATCH_ROWS, frames={"splits": splits}):
         writer.write(batch)
     dataset = writer.finish()
+    outside = 0
     for batch in lakehouse.read_batches(ROWS_SQL, BATCH_ROWS, frames={"splits": splits}):
         step.write("training_dataset", batch.assign(dataset_version=dataset.version))
         step.count(rows_in=len(batch), rows_out=len(batch))
+        outside += count_outside_task(batch["label"], project.task, batch["text"].str.len()) if project.task.has_lists else 0
+    step.measure("answers_outside_task", outside)
     measure_splits(step, members.merge(splits, on="document_id"), dataset, project)
-    return dataset
+    return dataset, int((members["human_votes_count"] == 0).sum())
 
 
 def measure_splits(step: Step, members: pd.DataFrame, dataset: FrozenDataset, project: Project) -> None:
     """Rows per split, labels that training would miss, and groups and clusters that leak."""
     for split in SPLITS:
-        step.measure(f"rows_{split}", dataset.rows(split))
-    trained = {cell.split("\0")[1] for cell in dataset.counts["train"]}
-    step.measure("labels_missing_in_train", len(set(project.task.labels) - trained))
+        step.measure(f"rows_{split}", dataset.rows[split])
+    step.measure("labels_missing_in_train", len(set(project.task.labels) - set(dataset.label_counts("train"))))
     step.measure("leaking_groups", count_leaks(members, "group_id"))
     step.measure("leaking_clusters", count_leaks(members, "cluster_id"))

@@ -16,16 +16,20 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from assets.project import Project
+from assets.answers import labels_of_answer
+from assets.project import Project, Task
 from assets.schemas import SPLITS, TRAINING_DATASET
 
 ARROW_TYPES = {"VARCHAR": pa.string(), "DOUBLE": pa.float64(), "DOUBLE[]": pa.list_(pa.float64())}
 FILE_COLUMNS = tuple(column for column in TRAINING_DATASET.columns if column.name != "dataset_version")
 FILE_SCHEMA = pa.schema([pa.field(column.name, ARROW_TYPES[column.type]) for column in FILE_COLUMNS])
 
+NO_LABEL = "(none)"
+"""In counts and on the card: rows whose answer is an empty list."""
+
 # Confident labels of the newest revision of each document, with what groups are made of.
 MEMBERS_SQL = """
-SELECT document_id, source, parent_id, cluster_id
+SELECT document_id, source, parent_id, cluster_id, human_votes_count
 FROM labeled_documents
 JOIN (SELECT document_id, parent_id, cluster_id, source, external_id, revision FROM clean_documents
       QUALIFY row_number() OVER (PARTITION BY source, external_id ORDER BY revision DESC) = 1) USING (document_id, source)
@@ -48,11 +52,14 @@ class DatasetWriter:
 
     Attributes:
         folder: An empty folder.
+        task: The task whose answers the rows hold.
     """
 
     folder: Path
+    task: Task
     _digest: Any = field(default_factory=hashlib.sha256)
     _files: dict[str, pq.ParquetWriter] = field(default_factory=dict)
+    _rows: Counter[str] = field(default_factory=Counter)
     _counts: dict[str, Counter[str]] = field(default_factory=lambda: {split: Counter() for split in SPLITS})
     _last_id: str = ""
 
@@ -78,7 +85,10 @@ class DatasetWriter:
         if split not in self._files:
             self._files[split] = pq.ParquetWriter(self.folder / f"{split}.parquet", FILE_SCHEMA, compression="zstd")
         self._files[split].write_table(pa.Table.from_pandas(part[FILE_SCHEMA.names], schema=FILE_SCHEMA, preserve_index=False))
-        self._counts[split].update(part["source"] + "\0" + part["label"])
+        self._rows[split] += len(part)
+        for source, answer, rows in part.groupby(["source", "label"]).size().rename("rows").reset_index().itertuples(index=False):
+            for label in labels_of_answer(answer, self.task) or (NO_LABEL,):
+                self._counts[split][f"{source}\0{label}"] += rows
 
     def finish(self) -> "FrozenDataset":
         """Close the files and name the data set."""
@@ -87,7 +97,7 @@ class DatasetWriter:
                 self._files[split] = pq.ParquetWriter(self.folder / f"{split}.parquet", FILE_SCHEMA, compression="zstd")
             self._files[split].close()
         files = {f"{split}.parquet": hash_file(self.folder / f"{split}.parquet") for split in SPLITS}
-        return FrozenDataset(self._digest.hexdigest()[:24], self.folder, files, self._counts)
+        return FrozenDataset(self._digest.hexdigest()[:24], self.folder, files, self._rows, self._counts)
 
 
 @dataclass(frozen=True)
@@ -98,41 +108,53 @@ class FrozenDataset:
         version: Hash of the rows.
         folder: Where its files lie.
         files: SHA-256 of each file by name.
-        counts: Rows per split, keyed by `source NUL label`.
+        rows: Rows per split.
+        counts: Rows per split that carry a label, keyed by `source NUL label`; `NO_LABEL` for rows that carry none.
     """
 
     version: str
     folder: Path
     files: Mapping[str, str]
+    rows: Mapping[str, int]
     counts: Mapping[str, Counter[str]]
 
-    def rows(self, split: str) -> int:
-        """Rows of a split."""
-        return self.counts[split].total()
+    def label_counts(self, split: str) -> Counter[str]:
+        """Rows of a split that carry each label, over all sources."""
+        found: Counter[str] = Counter()
+        for cell, rows in self.counts[split].items():
+            found[cell.split("\0")[1]] += rows
+        return found
 
-    def describe(self, project: Project, inputs: list[str]) -> None:
+    def describe(self, project: Project, inputs: list[str], silver_rows: int) -> None:
         """Write the manifest and the card beside the files.
 
         Args:
             project: The project that the labels, sources and shares come from.
             inputs: Ids of the increments that the rows come from.
+            silver_rows: Rows that no person voted on.
         """
         manifest = {
             "version": self.version,
             "project": project.name,
             "task": project.task.model_dump(mode="json"),
-            "splits": {split: self.rows(split) for split in SPLITS},
+            "splits": {split: self.rows[split] for split in SPLITS},
+            "labels": {split: dict(sorted(self.label_counts(split).items())) for split in SPLITS},
+            "silver_rows": silver_rows,
             "storage": project.storage.model_dump(mode="json"),
             "columns": {column.name: column.meaning for column in FILE_COLUMNS},
             "files": dict(self.files),
             "inputs": inputs,
         }
         (self.folder / "manifest.json").write_text(json.dumps(manifest, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-        (self.folder / "README.md").write_text(render_card(self, project), encoding="utf-8")
+        (self.folder / "README.md").write_text(render_card(self, project, silver_rows), encoding="utf-8")
 
 
-def render_card(dataset: FrozenDataset, project: Project) -> str:
+def render_card(dataset: FrozenDataset, project: Project, silver_rows: int) -> str:
     """The data set card: what is in it, how it was made, what it is not."""
+    answer = "Each row carries the consensus label, the distribution of the votes (`distribution`, in the order of the labels)"
+    if project.task.has_lists:
+        order = "span, in their order" if project.task.has_spans else "label, in their order"
+        answer = f"Each row carries the consensus as a JSON list, the share of the voters behind each {order} (`distribution`)"
     cells = sorted({cell for counts in dataset.counts.values() for cell in counts})
     table = ["| source | label | " + " | ".join(SPLITS) + " |", "|---|---|" + "---|" * len(SPLITS)]
     for cell in cells:
@@ -151,9 +173,9 @@ def render_card(dataset: FrozenDataset, project: Project) -> str:
             "",
             f"# {project.name}, data set {dataset.version}",
             "",
-            f"Labels: {', '.join(project.task.labels)}. Each row carries the consensus label, the distribution of the votes "
-            "(`distribution`, in the order of the labels), the ratings and the confidence.",
+            f"Labels: {', '.join(project.task.labels)}. {answer}, the ratings and the confidence.",
             "",
+            *_silver_warning(silver_rows, sum(dataset.rows.values())),
             *table,
             "",
             "Rows whose consensus is below the quorum are not in it; they wait in the labeling queue. Documents that share a source "
@@ -162,6 +184,17 @@ def render_card(dataset: FrozenDataset, project: Project) -> str:
             "",
         ]
     )
+
+
+def _silver_warning(silver_rows: int, rows: int) -> list[str]:
+    """What to think of labels that nobody gave; nothing when there are none."""
+    if not silver_rows:
+        return []
+    text = (
+        f"**Silver labels:** {silver_rows:,} of {rows:,} rows were labelled by labeling functions alone; no person looked at them. "
+        "Scores on such rows measure agreement with those functions, not with people."
+    )
+    return [text, ""]
 
 
 def hash_file(path: Path) -> str:

@@ -1,7 +1,7 @@
 """What the storage tables promise."""
 
 from assets.project import Project
-from assets.quality.suites import Suite, expect_fact, expect_rows, expect_task_labels, suite
+from assets.quality.suites import Suite, expect_fact, expect_rows, expect_task_answers, suite
 from assets.schemas import SEARCH_INDEX, TRAINING_DATASET
 
 
@@ -13,7 +13,7 @@ def training_dataset(project: Project) -> Suite:
     ]
     return suite(
         TRAINING_DATASET,
-        expect_task_labels(project.task.labels),
+        *expect_task_answers(project.task),
         expect_rows("texts_are_not_empty", "Every text has a character.", "column_value_lengths_to_be_between", column="text", min_value=1),
         expect_rows(
             "confidence_reaches_the_quorum",

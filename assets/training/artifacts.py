@@ -1,66 +1,59 @@
 """A finished model as a folder of files.
 
 The folder: `model.safetensors` and `config.json` (the encoder: `AutoModel.from_pretrained` of transformers reads them), tokenizer files,
-`head.safetensors` (the linear layer), `classifier.json` (labels and how to score), `history.json`, `predictions.parquet`, `manifest.json`.
+`head.safetensors` (the head), `task.json` (what it answers and how to read texts), `history.json`, `predictions.parquet`, what
+`exporting.py` adds, `manifest.json`.
 
 Does not belong here: the manifest (`manifests.py`), checkpoints of an unfinished run (`checkpoints.py`), scoring (`scoring.py`).
 """
 
-import json
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pydantic import BaseModel, ConfigDict
 from safetensors.torch import load_file, save_file
 from transformers import PreTrainedTokenizerBase
 
-from assets.training.classifier import Pooling, TextClassifier
-from assets.training.encoder import build_encoder
+from assets.project import Task
+from assets.training.encoder import build_encoder, load_tokenizer
+from assets.training.network import Network, Pooling
+from assets.training.objectives import Objective, objective_of
 
 
-@dataclass(frozen=True)
-class ClassifierSettings:
-    """How a model turns a text into probabilities.
+class ModelSettings(BaseModel):
+    """How a model turns a text into an answer.
 
     Attributes:
-        labels: The task's labels, in the order of the probabilities.
-        pooling: How the encoder's last layer becomes one vector.
-        max_tokens: Longer texts are cut.
-        positive_label: With `negative_label`: valence is P(positive) - P(negative).
-        negative_label: See `positive_label`.
+        task: What it answers.
+        pooling: How the encoder's last layer becomes one vector, where the task has one answer per text.
+        max_tokens: Longer texts are cut, or read in windows.
     """
 
-    labels: tuple[str, ...]
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    task: Task
     pooling: Pooling
     max_tokens: int
-    positive_label: str | None = None
-    negative_label: str | None = None
-
-    @property
-    def poles(self) -> tuple[int, int] | None:
-        """Index of the positive and of the negative label; None for a task without valence."""
-        if self.positive_label is None or self.negative_label is None:
-            return None
-        return self.labels.index(self.positive_label), self.labels.index(self.negative_label)
 
 
-def write_model(folder: Path, model: TextClassifier, tokenizer: PreTrainedTokenizerBase, settings: ClassifierSettings) -> None:
+def write_model(folder: Path, model: Network, tokenizer: PreTrainedTokenizerBase, settings: ModelSettings) -> None:
     """Write weights, configuration and tokenizer. The manifest comes last, see `write_manifest`."""
     folder.mkdir(parents=True, exist_ok=True)
     encoder = model.encoder
-    encoder.config.id2label = dict(enumerate(settings.labels))
-    encoder.config.label2id = {label: number for number, label in enumerate(settings.labels)}
+    encoder.config.id2label = dict(enumerate(settings.task.labels))
+    encoder.config.label2id = {label: number for number, label in enumerate(settings.task.labels)}
     encoder.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     head = {name: tensor.detach().cpu().contiguous() for name, tensor in model.head.state_dict().items()}
     save_file(head, folder / "head.safetensors")
-    (folder / "classifier.json").write_text(json.dumps(asdict(settings), ensure_ascii=False, indent=2), encoding="utf-8")
+    (folder / "task.json").write_text(settings.model_dump_json(indent=2), encoding="utf-8")
 
 
-def read_model(folder: Path) -> tuple[TextClassifier, ClassifierSettings]:
+def read_model(folder: Path) -> tuple[Network, PreTrainedTokenizerBase, Objective, ModelSettings]:
     """The network of a model folder with its weights, from safetensors only. Check the folder with `read_manifest` first."""
-    raw = json.loads((folder / "classifier.json").read_text(encoding="utf-8"))
-    settings = ClassifierSettings(**{**raw, "labels": tuple(raw["labels"])})
-    model = TextClassifier(build_encoder(folder), len(settings.labels), settings.pooling)
-    model.encoder.load_state_dict(load_file(folder / "model.safetensors"))
-    model.head.load_state_dict(load_file(folder / "head.safetensors"))
-    return model, settings
+    settings = ModelSettings.model_validate_json((folder / "task.json").read_text(encoding="utf-8"))
+    objective, tokenizer, encoder = objective_of(settings.task), load_tokenizer(folder), build_encoder(folder)
+    objective.prepare(tokenizer, encoder)
+    encoder.load_state_dict(load_file(folder / "model.safetensors"))
+    head = objective.build_head(encoder.config.hidden_size, tokenizer, settings.pooling)
+    head.load_state_dict(load_file(folder / "head.safetensors"))
+    return Network(encoder, head, tokenizer.pad_token_id or 0), tokenizer, objective, settings

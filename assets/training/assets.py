@@ -10,8 +10,8 @@ from assets.schemas import CHAMPION_MODEL, EVALUATION_REPORT, FINE_TUNED_MODEL
 from assets.tags import GPU_OP_TAGS, GPU_POOL, GPU_TAGS
 from assets.training.describing import report_model, show_newest_report
 from assets.training.fitting import current_dataset, train
-from assets.training.promoting import decide
-from assets.training.registry import UNDECIDED_SQL, UNREPORTED_SQL, identify_model, model_row, recipe_of
+from assets.training.promoting import Bench, judge_candidates, track_models
+from assets.training.registry import UNREPORTED_SQL, identify_model, model_row, recipe_of
 from assets.wiring import (
     LakehouseResource,
     Materialized,
@@ -24,11 +24,13 @@ from assets.wiring import (
     table_options,
 )
 from resources.compute import LocalCompute
+from resources.model_tracking import ModelTracking
 from resources.object_store import ObjectStore
 
 PACKAGE = "assets.training"
 ComputeResource = dg.ResourceParam[LocalCompute]
 ObjectStoreResource = dg.ResourceParam[ObjectStore]
+TrackingResource = dg.ResourceParam[ModelTracking]
 
 
 @dg.asset(
@@ -84,11 +86,12 @@ def champion_model(
     project: ProjectResource,
     object_store: ObjectStoreResource,
     compute: ComputeResource,
+    model_tracking: TrackingResource,
 ) -> Materialized:
-    """The gate: scores champion and challenger again on the same frozen test rows; who loses or cannot be judged is refused."""
-    metadata: dict[str, Any] = {}
+    """The gate: challenger and champion on the same frozen rows, behaviour, serving, size; who loses or cannot be judged is refused."""
     with step_of(context, lakehouse, "champion_model", upstream=["evaluation_report"], following="journal", package=PACKAGE) as step:
-        for model in lakehouse.read(UNDECIDED_SQL).to_dict("records"):
-            metadata = decide(step, lakehouse, object_store, compute, project, str(model["model_id"]), str(model["dataset_version"]))
-            context.log.info(f"champion_model: {metadata['decision']}: {metadata['reason']}")
-    return materialized(step, metadata)
+        metadata, decided = judge_candidates(step, lakehouse, Bench(object_store, compute, project), context.log.info)
+    problem = track_models(model_tracking, lakehouse, object_store, decided)
+    if problem:
+        context.log.warning(f"champion_model: {problem}")
+    return materialized(step, metadata | ({"tracking": problem} if problem else {}))

@@ -1,9 +1,11 @@
 """What a model must beat, on the same test rows: the majority class, VADER, TF-IDF with logistic regression, one human rater.
 
-Does not belong here: the fine-tuned model (`scoring.py`), metrics (`evaluation.py`).
+Tasks whose answers are spans have theirs in `span_baselines.py`. Does not belong here: the fine-tuned model (`scoring.py`), metrics
+(`evaluation.py`).
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -11,9 +13,20 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from vaderSentiment.vaderSentiment import SentimentIntensityAnalyzer
 
+from assets.answers import encode_labels
 from assets.project import RatingScale, Task
 from assets.training.metrics import Floats
-from assets.training.predictions import HUMAN, MAJORITY, TFIDF, VADER, Predictions, predictions_of_probabilities
+from assets.training.predictions import (
+    FREQUENCIES,
+    HUMAN,
+    MAJORITY,
+    TFIDF,
+    VADER,
+    Predictions,
+    label_sets,
+    predictions_of_probabilities,
+)
+from assets.training.span_baselines import compute_span_baselines
 
 VADER_THRESHOLD = 0.05
 """Compound scores nearer to 0 count as neutral: the authors' own threshold (README of vaderSentiment)."""
@@ -32,24 +45,65 @@ def compute_baselines(
 
     Args:
         train: One row per document that the model was trained on; read: `text`, `label`.
-        test: One row per test document; read: `text`, `ratings`.
-        task: Labels; VADER needs a positive and a negative label, the human rater a rating scale.
+        test: One row per test document; read: `text`, `ratings` where the task has them.
+        task: Kind and labels; VADER needs a positive and a negative label, the human rater a rating scale.
         seed: Picks the human rater of each text.
         train_texts: What TF-IDF reads instead of `text`: tokens joined by spaces, needed for Chinese.
         test_texts: The same for test.
     """
+    if task.has_spans:
+        return compute_span_baselines(train, test, task)
+    texts = (
+        train["text"].tolist() if train_texts is None else train_texts,
+        test["text"].tolist() if test_texts is None else test_texts,
+    )
+    if task.kind == "multi_label_classification":
+        return compute_multi_label_baselines(texts[0], train["label"].to_numpy(dtype=object), texts[1], task.labels, seed)
     baselines = [predict_majority(train, len(test), task.labels)]
     if task.positive_label is not None and task.negative_label is not None:
         baselines.append(predict_vader(test["text"].tolist(), task))
     if len(set(train["label"])) > 1:
-        texts = (
-            train["text"].tolist() if train_texts is None else train_texts,
-            test["text"].tolist() if test_texts is None else test_texts,
-        )
         baselines.append(predict_tfidf(texts[0], train["label"].tolist(), texts[1], task, seed))
     if task.rating is not None and (test["ratings"].map(len) > 0).any():
         baselines.append(predict_human_rater(test, task.rating, seed))
     return baselines
+
+
+def compute_multi_label_baselines(
+    train_texts: Sequence[str],
+    train_labels: "np.ndarray[tuple[int], np.dtype[np.object_]]",
+    test_texts: Sequence[str],
+    labels: Sequence[str],
+    seed: int,
+) -> list[Predictions]:
+    """The frequency of every label in train, and one logistic regression over TF-IDF for every label against the rest.
+
+    Args:
+        train_texts: Texts, or tokens joined by spaces.
+        train_labels: (n,) answers as `assets/answers.py` writes them.
+        test_texts: As `train_texts`.
+        labels: The task's labels.
+        seed: Of the regression.
+    """
+    chosen = label_sets(train_labels, labels, "consensus")
+    frequencies = np.tile(chosen.mean(axis=0), (len(test_texts), 1))
+    baselines = [choose_labels(FREQUENCIES, frequencies, labels)]
+    does_vary = (chosen.min(axis=0) < 1) & (chosen.max(axis=0) > 0)
+    if does_vary.any():
+        vectorizer = _vectorizer()
+        train, test = vectorizer.fit_transform(train_texts), vectorizer.transform(test_texts)
+        probabilities = frequencies.copy()
+        for number in np.flatnonzero(does_vary):
+            model = LogisticRegression(C=4.0, max_iter=1000, random_state=seed).fit(train, chosen[:, number])
+            probabilities[:, number] = model.predict_proba(test)[:, 1]
+        baselines.append(choose_labels(TFIDF, probabilities, labels))
+    return baselines
+
+
+def choose_labels(scorer: str, probabilities: Floats, labels: Sequence[str]) -> Predictions:
+    """Every label that is likelier than not: probabilities (n, labels), each by itself."""
+    answers = [encode_labels([label for label, share in zip(labels, row, strict=True) if share >= 0.5], labels) for row in probabilities]
+    return Predictions(scorer, np.array(answers, dtype=object), probabilities)
 
 
 def predict_majority(train: pd.DataFrame, rows: int, labels: Sequence[str]) -> Predictions:
@@ -85,12 +139,13 @@ def predict_tfidf(train_texts: Sequence[str], train_labels: Sequence[str], test_
     """
     if len(set(train_labels)) < 2:
         raise ValueError(f"{TFIDF}: expected train rows of at least 2 labels, found {sorted(set(train_labels))}")
-    vectorizer = TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b", sublinear_tf=True, max_features=MAX_FEATURES)
+    vectorizer = _vectorizer()
     model = LogisticRegression(C=4.0, max_iter=1000, random_state=seed)
     model.fit(vectorizer.fit_transform(train_texts), list(train_labels))
     probabilities = np.zeros((len(test_texts), len(task.labels)))
     probabilities[:, [task.labels.index(label) for label in model.classes_]] = model.predict_proba(vectorizer.transform(test_texts))
-    return predictions_of_probabilities(TFIDF, probabilities, task.labels, task.positive_label, task.negative_label)
+    valence = None if task.valences is None else probabilities @ np.array(task.valences)
+    return replace(predictions_of_probabilities(TFIDF, probabilities, task.labels), valence=valence)
 
 
 def predict_human_rater(test: pd.DataFrame, scale: RatingScale, seed: int) -> Predictions:
@@ -139,3 +194,7 @@ def describe_human_rater(test: pd.DataFrame, seed: int) -> tuple[str, ...]:
     """A sentence for the report on how well the picked rater knows the mean of the others; empty where that is not defined."""
     value = correlate_with_others(test, seed)
     return () if np.isnan(value) else (f"Against the mean of each text's other ratings only, the human rater has Pearson r {value:.3f}.",)
+
+
+def _vectorizer() -> TfidfVectorizer:
+    return TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"(?u)\b\w+\b", sublinear_tf=True, max_features=MAX_FEATURES)

@@ -9,7 +9,7 @@ import dagster as dg
 import pandas as pd
 
 from assets.project import Project
-from assets.training.registry import NEWEST_REPORT_SQL
+from assets.training.registry import CHAMPION_SQL, NEWEST_REPORT_SQL
 from resources.increments import Step
 from resources.lakehouse import Lakehouse
 from resources.object_store import ObjectStore
@@ -25,14 +25,19 @@ def read_split(store: ObjectStore, dataset_version: str, split: str) -> pd.DataF
 
 def report_model(step: Step, lakehouse: Lakehouse, store: ObjectStore, project: Project, model: dict[str, Any]) -> dict[str, Any]:
     """Measure a model beside the baselines, store the report, write its numbers; metadata for the UI."""
+    from assets.training.evaluation import count_impossible_values
+    from assets.training.report_tables import headline_metrics
     from assets.training.reporting import report_on  # brings scikit-learn and matplotlib, which definitions need not wait for
 
     model_id, version = model["model_id"], model["dataset_version"]
     train_rows, test_rows = read_split(store, version, "train"), read_split(store, version, "test")
     tokens = read_tokens(lakehouse, train_rows, test_rows) if "zh" in project.languages else None
     with tempfile.TemporaryDirectory() as folder:
-        store.get_directory(f"models/{model_id}", Path(folder))
-        evaluation, report = report_on(Path(folder), train_rows, test_rows, project, tokens)
+        store.get_directory(f"models/{model_id}", Path(folder) / "model")
+        champion = fetch_champion(lakehouse, store, model_id, Path(folder) / "champion")
+        described = report_on(Path(folder) / "model", train_rows, test_rows, project, tokens, champion)
+    evaluation, report = described.evaluation, described.report
+    store.put(f"reports/{model_id}/model_card.md", described.card.encode())
     store.put(f"reports/{model_id}/report.md", report.markdown.encode())
     store.put(f"reports/{model_id}/report.json", json.dumps(report.json, ensure_ascii=False, indent=2).encode())
     for name, picture in report.pictures.items():
@@ -41,8 +46,10 @@ def report_model(step: Step, lakehouse: Lakehouse, store: ObjectStore, project: 
     step.count(rows_in=len(evaluation.frame), rows_out=len(evaluation.frame))
     step.measure("scorers", evaluation.frame["scorer"].nunique())
     step.measure("test_rows", len(test_rows))
+    step.measure("impossible_values", count_impossible_values(evaluation.frame))
     own = evaluation.frame[(evaluation.frame["scorer"] == report.json["scorer"]) & (evaluation.frame["slice"] == "overall")]
-    numbers = {f"test {name}": float(value) for name, value in zip(own["metric"], own["value"], strict=True) if "/" not in name}
+    shown = headline_metrics(evaluation.frame)
+    numbers = {f"test {name}": float(value) for name, value in zip(own["metric"], own["value"], strict=True) if name in shown}
     store.put(f"reports/{model_id}/embedded.md", report.markdown_with_embedded_pictures.encode())
     return show_report(store, model_id) | numbers
 
@@ -51,7 +58,29 @@ def show_report(store: ObjectStore, model_id: str) -> dict[str, Any]:
     """A stored report as metadata, with its pictures inside."""
     embedded = store.get(f"reports/{model_id}/embedded.md").decode()
     location = store.url(f"reports/{model_id}/report.md")
-    return {"report": dg.MetadataValue.md(embedded), "model_id": model_id, "location": location}
+    shown: dict[str, Any] = {"report": dg.MetadataValue.md(embedded), "model_id": model_id, "location": location}
+    if store.exists(card := f"reports/{model_id}/model_card.md"):
+        shown["model_card"] = dg.MetadataValue.md(without_front_matter(store.get(card).decode()))
+    return shown
+
+
+def without_front_matter(card: str) -> str:
+    """A card without the YAML block for the hub, which a page would show as text."""
+    return card.split("\n---\n", 1)[-1].lstrip()
+
+
+def fetch_champion(lakehouse: Lakehouse, store: ObjectStore, model_id: str, folder: Path) -> Path | None:
+    """The champion's manifest and predictions, as far as there is a champion other than the model; the folder they were put in."""
+    found = lakehouse.read(CHAMPION_SQL)
+    champion_id = None if found.empty else str(found["champion_id"].item())
+    if champion_id in (None, model_id):
+        return None
+    folder.mkdir()
+    for name in ("manifest.json", "predictions.parquet"):
+        if not store.exists(f"models/{champion_id}/{name}"):
+            return None
+        store.get_file(f"models/{champion_id}/{name}", folder / name)
+    return folder
 
 
 def show_newest_report(lakehouse: Lakehouse, store: ObjectStore) -> dict[str, Any]:

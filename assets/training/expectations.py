@@ -4,10 +4,19 @@ from assets.project import Project
 from assets.quality.suites import Suite, expect_fact, expect_rows, suite
 from assets.schemas import CHAMPION_MODEL, EVALUATION_REPORT, FINE_TUNED_MODEL
 
+METRICS = (
+    r"^(?:(?:token_)?(?:accuracy|(?:micro|macro|weighted)_(?:precision|recall|f1))|exact_match|ece|brier|pearson_r"
+    r"|(?:token_)?(?:precision|recall|f1|support)/.+|brier/.+|confusion/.+/.+|errors/[a-z_]+"
+    r"|(?:difference|p_value)/(?:macro_f1|pearson_r)/.+)$"
+)
+"""Names of the metrics of `evaluation.evaluate`."""
+
 
 def fine_tuned_model(project: Project) -> Suite:
     """A model is stored whole and does better than guessing."""
-    chance = 1 / len(project.task.labels)
+    is_one_of_some = project.task.kind in ("text_classification", "relation_extraction")
+    chance = 1 / len(project.task.labels) if is_one_of_some else 0.0
+    meaning = f"Macro F1 on dev is above {chance:.2f}, what guessing labels at random would give at best."
     return suite(
         FINE_TUNED_MODEL,
         expect_rows(
@@ -19,11 +28,12 @@ def fine_tuned_model(project: Project) -> Suite:
         ),
         expect_rows(
             "beats_guessing",
-            f"Macro F1 on dev is above {chance:.2f}, what guessing labels at random would give at best.",
+            meaning if is_one_of_some else "Macro F1 on dev is above 0: something was found.",
             "column_values_to_be_between",
             severity="WARN",
             column="dev_macro_f1",
             min_value=chance,
+            strict_min=True,
         ),
         expect_fact("files_are_stored", "Every file of the manifest is in the object store.", "files_missing", maximum=0),
     )
@@ -35,6 +45,20 @@ def evaluation_report(_project: Project) -> Suite:
         EVALUATION_REPORT,
         expect_rows(
             "values_are_finite", "Every value is a number.", "column_values_to_be_between", column="value", min_value=-1e9, max_value=1e9
+        ),
+        expect_rows(
+            "metrics_are_known",
+            "Every metric is one that the report explains.",
+            "column_values_to_match_regex",
+            column="metric",
+            regex=METRICS,
+        ),
+        expect_fact(
+            "values_are_possible",
+            "Shares and p values lie between 0 and 1, correlations between -1 and 1, numbers of things are not negative.",
+            "impossible_values",
+            minimum=0,
+            maximum=0,
         ),
         expect_fact("rivals_were_measured", "At least one baseline stands beside the model.", "scorers", minimum=2),
         expect_fact(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from matplotlib import font_manager, rc_context
 from matplotlib.axes import Axes
@@ -15,7 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from assets.training.evaluation import value_of
-from assets.training.metrics import CALIBRATION_BINS, Floats, Ints
+from assets.training.metrics import CALIBRATION_BINS, Floats, bins_of
 
 CJK_FONTS = ("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "SimHei", "PingFang SC")
 BLUE, GREY = "#2b6cb0", "#a0aec0"
@@ -70,10 +71,9 @@ def draw_confusion(confusion: Floats, names: DrawnNames) -> bytes:
     return _to_png(figure, names.font)
 
 
-def draw_reliability(probabilities: Floats, truth: Ints) -> bytes:
-    """How often the predicted label is right, by how sure the model is; the diagonal is perfect calibration."""
-    confidence, is_right = probabilities.max(axis=1), probabilities.argmax(axis=1) == truth
-    bins = np.clip((confidence * CALIBRATION_BINS).astype(int), 0, CALIBRATION_BINS - 1)
+def draw_reliability(confidence: Floats, is_right: npt.NDArray[np.bool_]) -> bytes:
+    """How often a decision is right, by how sure the model is of it; the diagonal is perfect calibration. Both (decisions,), not empty."""
+    bins = bins_of(confidence)
     counts = np.bincount(bins, minlength=CALIBRATION_BINS)
     filled = counts > 0
     right = np.bincount(bins, weights=is_right, minlength=CALIBRATION_BINS)[filled] / counts[filled]
@@ -108,7 +108,28 @@ def draw_sources(frame: pd.DataFrame, metric: str, scorers: Sequence[str], sourc
         )
     axes.set_xticks(range(len(sources)), names.shown)
     axes.set(ylabel=metric, title=f"{metric} by source, with 95 % intervals", ylim=(min(0.0, axes.get_ylim()[0]), 1.0))
-    figure.legend(fontsize=7, ncols=len(scorers), loc="outside lower center")
+    figure.legend(fontsize=7, ncols=min(4, max(1, len(scorers))), loc="outside lower center")
+    return _to_png(figure, names.font)
+
+
+def draw_label_f1(frame: pd.DataFrame, scorers: Sequence[str], labels: Sequence[str], names: DrawnNames) -> bytes:
+    """Bars of the F1 of every label, one bar per scorer; a missing number leaves a gap.
+
+    Args:
+        frame: An evaluation frame.
+        scorers: Bars, in order.
+        labels: Groups, in order.
+        names: The labels' names as drawn.
+    """
+    figure, axes = _new_figure(7.2, 3.8)
+    width = 0.8 / max(1, len(scorers))
+    for number, scorer in enumerate(scorers):
+        values = [value_of(frame, scorer, f"f1/{label}")[0] for label in labels]
+        places = np.arange(len(labels)) + (number - (len(scorers) - 1) / 2) * width
+        axes.bar(places, np.nan_to_num(np.array(values)), width * 0.9, label=scorer, color=f"C{number}")
+    axes.set_xticks(range(len(labels)), names.shown, rotation=30 if len(labels) > 6 else 0)
+    axes.set(ylabel="F1", title="F1 by label", ylim=(0, 1))
+    figure.legend(fontsize=7, ncols=min(4, max(1, len(scorers))), loc="outside lower center")
     return _to_png(figure, names.font)
 
 
@@ -116,13 +137,17 @@ def draw_training(evaluations: Sequence[dict[str, float]]) -> bytes:
     """Loss on train and dev, and macro F1 on dev, over epochs.
 
     Args:
-        evaluations: Entries with `epoch`, `train_loss`, `dev_loss`, `dev_macro_f1`.
+        evaluations: Entries with `epoch`, and `train_loss`, `dev_loss`, `dev_macro_f1` where they are known.
     """
     figure, axes = _new_figure(4.4, 3.4)
     epochs = [entry["epoch"] for entry in evaluations]
-    axes.plot(epochs, [entry["train_loss"] for entry in evaluations], marker="o", color=GREY, label="train loss")
-    axes.plot(epochs, [entry["dev_loss"] for entry in evaluations], marker="o", color=BLUE, label="dev loss")
-    axes.plot(epochs, [entry["dev_macro_f1"] for entry in evaluations], marker="s", color="C1", label="dev macro F1")
+    for key, name, marker, colour in (
+        ("train_loss", "train loss", "o", GREY),
+        ("dev_loss", "dev loss", "o", BLUE),
+        ("dev_macro_f1", "dev macro F1", "s", "C1"),
+    ):
+        values = [entry.get(key) for entry in evaluations]
+        axes.plot(epochs, [np.nan if value is None else value for value in values], marker=marker, color=colour, label=name)
     axes.set(xlabel="epoch", title="Training", xlim=(0, 1.05 * max(epochs)), ylim=(0, None))
     axes.legend(fontsize=7)
     return _to_png(figure, None)

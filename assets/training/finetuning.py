@@ -1,27 +1,32 @@
-"""The training loop: encoded texts and soft labels in, the best weights and their history out.
+"""The training loop: rows of tokens and targets in, the best weights and their history out.
 
 Why a loop of our own and not the Trainer of transformers: a resumed run must equal an uninterrupted one to the last bit (its data order is
-restored late), targets are vote distributions, and checkpoints hold no pickles.
+restored late), batches are packed, targets are vote distributions, and checkpoints hold no pickles.
 
-Belongs here: optimization, early stopping, resuming. Does not belong here: the network (`classifier.py`), reading files (`run.py`).
+Belongs here: optimization, early stopping, resuming. Does not belong here: the network (`network.py`), what is learnt (`objectives.py`),
+rates and averages of weights (`weights.py`), reading files (`run.py`).
 """
 
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from assets.project import Training
 from assets.training.checkpoints import Checkpoint, read_newest_checkpoint, write_checkpoint
-from assets.training.classifier import TextClassifier, predict_logits, soft_label_loss
-from assets.training.encoding import pad_batch, shuffled_batches
+from assets.training.encoding import Ints, shuffled_batches
 from assets.training.hardware import Hardware
-from assets.training.metrics import macro_f1
+from assets.training.network import Network, predict_outputs
+from assets.training.objectives import Objective, dev_macro_f1
+from assets.training.packing import Batch, pack_rows
+from assets.training.processes import Processes
 from assets.training.records import CheckpointPolicy, DevScore, Examples, Outcome, Progress, TrainingInterruptedError
+from assets.training.weights import MovingAverage, Weights, build_optimizer, set_weights, trained_weights
 
 GRADIENT_NORM = 1.0
 REPORT_EVERY_STEPS = 10
@@ -31,14 +36,14 @@ CHECKPOINT_COST_RATIO = 50
 
 @dataclass
 class _Position:
-    """Where a run is: all that changes from step to step beside weights, optimizer and random state."""
+    """Where a run is: all that changes from step to step beside weights and optimizer. Randomness follows from the step's number."""
 
     step: int = 0
     seconds: float = 0.0
     loss_sum: float = 0.0
     loss_steps: int = 0
     history: list[DevScore] = field(default_factory=list)
-    best_weights: dict[str, torch.Tensor] = field(default_factory=dict)
+    best_weights: Weights = field(default_factory=dict)
 
     @property
     def best(self) -> DevScore | None:
@@ -54,41 +59,52 @@ class FineTuning:
 
     def __init__(
         self,
-        model: TextClassifier,
+        model: Network,
+        objective: Objective,
         train: Examples,
         dev: Examples,
         settings: Training,
         hardware: Hardware,
-        poles: tuple[int, int] | None = None,
         checkpoints: CheckpointPolicy | None = None,
         report: Callable[[Progress], None] = lambda progress: None,
+        watch: Callable[[DevScore], None] = lambda score: None,
         should_stop: Callable[[], bool] = lambda: False,
+        processes: Processes | None = None,
     ) -> None:
         """Prepare a run; nothing is read or written yet.
 
         Args:
             model: Changed in place; its head must already be seeded.
+            objective: What is learnt.
             train: Rows to learn from.
             dev: Rows that decide which weights are kept.
             settings: The recipe.
             hardware: Where to run.
-            poles: Index of the positive and of the negative label, for the valence term.
             checkpoints: None writes none.
             report: Called every few steps.
+            watch: Called with every evaluation on dev; what it raises ends the run.
             should_stop: Asked after every step; true writes a checkpoint and raises `TrainingInterruptedError`.
+            processes: Those that train together; None trains alone.
 
         Raises:
             ValueError: No train or dev rows.
         """
         if not len(train.texts) or not len(dev.texts):
             raise ValueError(f"expected train and dev rows, found {len(train.texts)} train and {len(dev.texts)} dev rows")
-        self.model, self.train, self.dev, self.settings, self.hardware = model.to(hardware.device), train, dev, settings, hardware
-        self.poles, self.checkpoints, self.report, self.should_stop = poles, checkpoints, report, should_stop
-        self.steps_per_epoch = -(-len(train.texts) // settings.batch_rows)
-        self.total_steps = self.steps_per_epoch * settings.epochs
-        self.evaluation_steps = _evaluation_steps(self.steps_per_epoch, settings.epochs, settings.evaluations_per_epoch)
-        self.optimizer = _build_optimizer(model, settings, hardware)
+        self.model, self.objective, self.train, self.dev = model.to(hardware.device), objective, train, dev
+        self.settings, self.hardware, self.processes = settings, hardware, processes or Processes(device=hardware.device)
+        self.checkpoints, self.report, self.watch, self.should_stop = checkpoints, report, watch, should_stop
+        self.steps_of_epoch = [len(self._batches_of(epoch)) for epoch in range(settings.epochs)]
+        self.first_steps = np.cumsum([0, *self.steps_of_epoch])
+        self.total_steps = int(self.first_steps[-1])
+        self.evaluation_steps = _evaluation_steps(self.first_steps, settings.evaluations_per_epoch)
+        self.units_per_step = settings.epochs * objective.units(train.targets) / self.total_steps
+        self.optimizer = build_optimizer(model, settings)
+        self.average = MovingAverage(model, settings.average_decay) if settings.average_decay else None
+        self.forward = self.processes.wrap(compiled(model) if settings.compile else model)
         self.position = _Position()
+        self._loss = torch.zeros((), device=hardware.device)
+        self._epoch, self._batches = -1, list[Ints]()
         self._checkpoint_seconds, self._last_checkpoint = 0.0, 0.0
 
     def run(self) -> Outcome:
@@ -98,7 +114,6 @@ class FineTuning:
             TrainingInterruptedError: `should_stop` said so.
             FloatingPointError: The loss is not a number any more.
         """
-        torch.manual_seed(self.settings.seed)
         resumed_from = self._resume()
         started, before, tokens = time.monotonic(), self.position.seconds, 0
         self._last_checkpoint = started
@@ -109,10 +124,11 @@ class FineTuning:
             if position.step in self.evaluation_steps:
                 self._evaluate()
             if position.step % REPORT_EVERY_STEPS == 0 or position.step == self.total_steps:
+                self._count_loss()
                 self.report(self._progress(tokens, time.monotonic() - started))
             self._checkpoint_if_due()
         elapsed = time.monotonic() - started
-        self.model.load_state_dict(self.position.best_weights, strict=False)
+        set_weights(self.model, self.position.best_weights)
         assert self.position.best is not None
         return Outcome(
             best=self.position.best,
@@ -126,59 +142,85 @@ class FineTuning:
     def _is_finished(self) -> bool:
         return self.position.step >= self.total_steps or self.position.evaluations_since_best >= self.settings.patience
 
+    def _batches_of(self, epoch: int) -> list[Ints]:
+        return shuffled_batches(self.train.texts.lengths, self.settings.batch_tokens, self.settings.seed, epoch)
+
+    def _rows_of_step(self) -> Ints:
+        epoch = int(np.searchsorted(self.first_steps, self.position.step, side="right")) - 1
+        if epoch != self._epoch:
+            self._epoch, self._batches = epoch, self._batches_of(epoch)
+        return self._batches[self.position.step - int(self.first_steps[epoch])]
+
     def _train_one_step(self) -> int:
-        """One optimizer step; returns the number of real tokens in its batch."""
-        epoch, place = divmod(self.position.step, self.steps_per_epoch)
-        if place == 0 or not hasattr(self, "_batches"):
-            self._batches = shuffled_batches(self.train.texts.lengths, self.settings.batch_rows, self.settings.seed, epoch)
-        rows = self._batches[place]
-        ids, mask = pad_batch(self.train.texts, rows)
+        """One optimizer step; returns the number of tokens in its batch."""
+        rows = self._rows_of_step()
+        torch.manual_seed(_seed_of_step(self.settings.seed, self.position.step, self.processes.rank))
         self.model.train()
-        with self.hardware.autocast():
-            logits = self.model(ids.to(self.hardware.device), mask.to(self.hardware.device))
-        loss = soft_label_loss(logits, *self._targets(self.train, rows), self.poles, self.settings.valence_weight)
+        loss = self._loss_of(rows)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), GRADIENT_NORM)
+        factor = rate_factor(self.position.step, self.total_steps, self.settings.warmup_share)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.settings.learning_rate * rate_factor(self.position.step, self.total_steps, self.settings.warmup_share)
+            group["lr"] = self.settings.learning_rate * factor * group["rate_share"]
         self.optimizer.step()
         self.optimizer.zero_grad()
-        self._count(float(loss.detach()))
-        return int(mask.sum())
+        self.position.step += 1
+        self.position.loss_steps += 1
+        self._loss += loss.detach()
+        if self.average:
+            self.average.update(self.position.step)
+        return int(self.train.texts.lengths[rows].sum())
 
-    def _count(self, loss: float) -> None:
+    def _loss_of(self, rows: Ints) -> torch.Tensor:
+        """The loss of this process's rows of a batch, in units of a mean batch: every row weighs the same in whatever batch it is."""
+        own = self.processes.share(rows)
+        present = own if len(own) else rows[:1]  # a process without rows takes part with a loss of 0
+        batch = pack_rows(self.train.texts, present, self.hardware.device)
+        with self.hardware.autocast():
+            outputs = self.forward(batch)
+        total = self.objective.loss(outputs, self._targets(self.train, present, batch))
+        return total * (self.processes.count * bool(len(own)) / self.units_per_step)
+
+    def _targets(self, examples: Examples, rows: Ints, batch: Batch) -> dict[str, torch.Tensor]:
+        places = batch.tokens if self.model.head.per_token else rows
+        return {name: torch.from_numpy(target[places]).to(self.hardware.device) for name, target in examples.targets.items()}
+
+    def _count_loss(self) -> None:
+        """Take the loss of the last steps from the device, which waits for it.
+
+        Raises:
+            FloatingPointError: It is not a number.
+        """
+        loss = float(self._loss)
+        self._loss.zero_()
         if not np.isfinite(loss):
             raise FloatingPointError(
-                f"step {self.position.step + 1}: expected a finite loss, found {loss}; lower training.learning_rate or use precision fp32"
+                f"step {self.position.step}: expected a finite loss, found {loss}; lower training.learning_rate or use precision fp32"
             )
-        self.position.step += 1
         self.position.loss_sum += loss
-        self.position.loss_steps += 1
-
-    def _targets(self, examples: Examples, rows: npt.NDArray[np.int64]) -> tuple[torch.Tensor, torch.Tensor]:
-        device = self.hardware.device
-        return torch.from_numpy(examples.distribution[rows]).to(device), torch.from_numpy(examples.valence[rows]).to(device)
 
     def _evaluate(self) -> None:
         """Score dev, extend the history, and copy the weights when they are the best so far (a copy: training goes on in place)."""
+        self._count_loss()
         position = self.position
-        logits = predict_logits(self.model, self.dev.texts, self.hardware)
-        distribution, valence = self.dev.distribution, self.dev.valence
-        loss = soft_label_loss(
-            torch.from_numpy(logits), torch.from_numpy(distribution), torch.from_numpy(valence), self.poles, self.settings.valence_weight
-        )
-        if not torch.isfinite(loss):
-            raise FloatingPointError(f"step {position.step}: expected a finite loss on dev, found {float(loss)}; look at its distributions")
-        score = macro_f1(distribution.argmax(1), logits.argmax(1), distribution.shape[1])
-        train_loss = position.loss_sum / max(1, position.loss_steps)
-        position.loss_sum, position.loss_steps = 0.0, 0
-        position.history.append(DevScore(position.step, position.step / self.steps_per_epoch, train_loss, float(loss), score))
-        if position.best is position.history[-1]:
-            position.best_weights = {name: tensor.clone() for name, tensor in self._trained_weights().items()}
+        with self.average.in_place() if self.average else nullcontext():
+            loss, score = self._score_dev()
+            if not np.isfinite(loss):
+                raise FloatingPointError(f"step {position.step}: expected a finite loss on dev, found {loss}; look at its distributions")
+            train_loss = position.loss_sum / max(1, position.loss_steps)
+            position.loss_sum, position.loss_steps = 0.0, 0
+            epoch = position.step * self.settings.epochs / self.total_steps
+            position.history.append(DevScore(position.step, epoch, train_loss, loss, score))
+            if position.best is position.history[-1]:
+                position.best_weights = {name: weight.detach().cpu().clone() for name, weight in trained_weights(self.model).items()}
+        self.watch(position.history[-1])
 
-    def _trained_weights(self) -> dict[str, torch.Tensor]:
-        """The weights that training changes, on the CPU; frozen ones are those of the base model."""
-        return {name: weight.detach().cpu() for name, weight in self.model.named_parameters() if weight.requires_grad}
+    def _score_dev(self) -> tuple[float, float]:
+        """Mean loss and macro F1 on dev."""
+        dev = self.dev
+        outputs = predict_outputs(self.model, dev.texts, self.hardware, self.processes)
+        total = self.objective.loss(torch.from_numpy(outputs), {name: torch.from_numpy(target) for name, target in dev.targets.items()})
+        return float(total) / self.objective.units(dev.targets), dev_macro_f1(self.objective, outputs, dev.texts, dev.documents)
 
     def _progress(self, tokens: int, seconds: float) -> Progress:
         position = self.position
@@ -186,61 +228,69 @@ class FineTuning:
         return Progress(position.step, self.total_steps, recent, tokens / seconds if seconds else 0.0)
 
     def _checkpoint_if_due(self) -> None:
-        is_stopping = self.should_stop() and not self._is_finished()
-        if self.checkpoints is not None and (is_stopping or self._is_checkpoint_due(self.checkpoints)):
+        is_stopping = self.processes.any(self.should_stop()) and not self._is_finished()
+        is_writer = self.checkpoints is not None and self.processes.is_first
+        if is_writer and (is_stopping or self._is_checkpoint_due()):
             started = time.monotonic()
-            write_checkpoint(self.checkpoints.folder, self._checkpoint(self.checkpoints.identity))
+            self._write_checkpoint()
             self._last_checkpoint = time.monotonic()
             self._checkpoint_seconds = self._last_checkpoint - started
         if is_stopping:
             raise TrainingInterruptedError(f"Stopped on request after step {self.position.step} of {self.total_steps}; run again to go on.")
 
-    def _is_checkpoint_due(self, policy: CheckpointPolicy) -> bool:
-        if policy.every_steps is not None:
-            return self.position.step % policy.every_steps == 0
-        wait = max(policy.min_seconds, CHECKPOINT_COST_RATIO * self._checkpoint_seconds)
+    def _is_checkpoint_due(self) -> bool:
+        assert self.checkpoints is not None
+        if self.checkpoints.every_steps is not None:
+            return self.position.step % self.checkpoints.every_steps == 0
+        wait = max(self.checkpoints.min_seconds, CHECKPOINT_COST_RATIO * self._checkpoint_seconds)
         return time.monotonic() - self._last_checkpoint >= wait
 
-    def _checkpoint(self, identity: str) -> Checkpoint:
+    def _write_checkpoint(self) -> None:
+        assert self.checkpoints is not None
+        self._count_loss()
         position = self.position
-        tensors = {f"weight/{name}": tensor for name, tensor in self._trained_weights().items()}
-        tensors |= {f"best/{name}": tensor for name, tensor in position.best_weights.items()}
+        tensors = {f"weight/{name}": weight.detach().cpu() for name, weight in trained_weights(self.model).items()}
+        tensors |= {f"best/{name}": weight for name, weight in position.best_weights.items()}
+        tensors |= {f"average/{name}": weight.cpu() for name, weight in (self.average.weights if self.average else {}).items()}
         for number, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{number}/{key}": tensor.cpu() for key, tensor in state.items()}
-        tensors["random/cpu"] = torch.get_rng_state()
-        if self.hardware.device == "cuda":
-            tensors["random/cuda"] = torch.cuda.get_rng_state()
         facts: dict[str, Any] = {
-            "identity": identity,
+            "identity": self.checkpoints.identity,
             "seconds": position.seconds,
             "loss_sum": position.loss_sum,
             "loss_steps": position.loss_steps,
             "history": [vars(evaluation) for evaluation in position.history],
         }
-        return Checkpoint(position.step, tensors, facts)
+        write_checkpoint(self.checkpoints.folder, Checkpoint(position.step, tensors, facts))
 
     def _resume(self) -> int | None:
         """Go back to the newest checkpoint of this run, if there is one; returns its step."""
         checkpoint = read_newest_checkpoint(self.checkpoints.folder, self.checkpoints.identity) if self.checkpoints else None
+        self.processes.wait()
         if checkpoint is None:
             return None
-        parts: dict[str, dict[str, torch.Tensor]] = {"weight": {}, "best": {}, "optimizer": {}, "random": {}}
+        parts: dict[str, Weights] = {"weight": {}, "best": {}, "average": {}, "optimizer": {}}
         for name, tensor in checkpoint.tensors.items():
             kind, _, rest = name.partition("/")
             parts[kind][rest] = tensor
-        self.model.load_state_dict(parts["weight"], strict=False)
+        set_weights(self.model, parts["weight"])
+        if self.average:
+            self.average.weights = {name: weight.to(self.hardware.device) for name, weight in parts["average"].items()}
         states: dict[int, dict[str, torch.Tensor]] = {}
         for name, tensor in parts["optimizer"].items():
             number, key = name.split("/")
             states.setdefault(int(number), {})[key] = tensor
         self.optimizer.load_state_dict({"state": states, "param_groups": self.optimizer.state_dict()["param_groups"]})
-        torch.set_rng_state(parts["random"]["cpu"])
-        if self.hardware.device == "cuda" and "cuda" in parts["random"]:
-            torch.cuda.set_rng_state(parts["random"]["cuda"])
         facts = checkpoint.facts
         history = [DevScore(**entry) for entry in facts["history"]]
         self.position = _Position(checkpoint.step, facts["seconds"], facts["loss_sum"], facts["loss_steps"], history, parts["best"])
         return checkpoint.step
+
+
+def compiled(model: Network) -> torch.nn.Module:
+    """The network compiled for batches of any shape."""
+    network: torch.nn.Module = torch.compile(model, dynamic=True)  # type: ignore[assignment]
+    return network
 
 
 def rate_factor(step: int, total_steps: int, warmup_share: float) -> float:
@@ -251,17 +301,13 @@ def rate_factor(step: int, total_steps: int, warmup_share: float) -> float:
     return (total_steps - step) / max(1, total_steps - warmup)
 
 
-def _evaluation_steps(steps_per_epoch: int, epochs: int, per_epoch: int) -> frozenset[int]:
+def _seed_of_step(seed: int, step: int, rank: int) -> int:
+    """The seed of everything random in one step, so that a resumed run needs no saved random state."""
+    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def _evaluation_steps(first_steps: Ints, per_epoch: int) -> frozenset[int]:
     """Evenly spaced, and always the last step of an epoch."""
-    within = {max(1, round(steps_per_epoch * number / per_epoch)) for number in range(1, per_epoch + 1)}
-    return frozenset(epoch * steps_per_epoch + step for epoch in range(epochs) for step in within)
-
-
-def _build_optimizer(model: TextClassifier, settings: Training, hardware: Hardware) -> torch.optim.AdamW:
-    """AdamW; biases and normalization weights are not decayed. Fused: one pass over the weights, 8 times faster on a CPU."""
-    trained = [weight for weight in model.parameters() if weight.requires_grad]
-    groups = [
-        {"params": [weight for weight in trained if weight.ndim > 1], "weight_decay": settings.weight_decay},
-        {"params": [weight for weight in trained if weight.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=settings.learning_rate, fused=True)
+    shares = np.arange(1, per_epoch + 1) / per_epoch
+    within = [start + np.maximum(1, np.rint((end - start) * shares)) for start, end in pairwise(first_steps)]
+    return frozenset(np.concatenate(within).astype(int).tolist())

@@ -46,6 +46,7 @@ def train(
             "code_version": code_version(PACKAGE),
             "task": project.task.model_dump(mode="json"),
             "training": project.training.model_dump(mode="json"),
+            "cache_folder": str(compute.folder / "tokens"),
         }
         facts = compute.run("assets.training.run", job, lambda event: context.log.info(describe_event(event)))
     files = sorted(path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file())

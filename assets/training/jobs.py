@@ -6,14 +6,17 @@ Belongs here: what a job file holds, reading the split files it names, the print
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal, TypeVar
 
 import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from assets.answers import AnswerError, canonical_answer
 from assets.project import Task, Training
 
+SPLITS = ("train", "dev", "test")
 SPLIT_COLUMNS = ("document_id", "source", "text", "label", "distribution", "mean_rating", "group_id")
 
 
@@ -32,7 +35,8 @@ class TrainingJob(_Job):
     """Fine-tune one model.
 
     `dataset_folder` holds `train.parquet`, `dev.parquet` and `test.parquet`; `work_folder` keeps checkpoints between attempts and is
-    removed after success; `output_folder` is the finished model and replaces whatever was there.
+    removed after success; `output_folder` is the finished model and replaces whatever was there; `cache_folder` keeps token ids for
+    later runs, null keeps none.
     """
 
     dataset_folder: Path
@@ -43,10 +47,11 @@ class TrainingJob(_Job):
     code_version: str
     task: Task
     training: Training
+    cache_folder: Path | None = None
 
 
 class ScoringJob(_Job):
-    """Score a Parquet file (columns `document_id`, `text`) with a model; writes `document_id` and `probabilities`."""
+    """Score a Parquet file (columns `document_id`, `text`) with a model; writes `document_id` and the answers."""
 
     model_folder: Path
     texts: Path
@@ -73,11 +78,11 @@ def read_scoring_job(path: Path) -> ScoringJob:
     return _read_job(path, ScoringJob)
 
 
-def read_split(folder: Path, split: str, labels: tuple[str, ...]) -> pd.DataFrame:
+def read_split(folder: Path, split: str, task: Task) -> pd.DataFrame:
     """One split of a data set: one row per document.
 
     Raises:
-        JobError: The file or a column is missing, there is no row, a label is outside the task, or a distribution has another length.
+        JobError: The file or a column is missing, there is no row, an answer is not the task's, or a distribution has another length.
     """
     path = folder / f"{split}.parquet"
     if not path.is_file():
@@ -86,11 +91,18 @@ def read_split(folder: Path, split: str, labels: tuple[str, ...]) -> pd.DataFram
     missing = sorted(set(SPLIT_COLUMNS) - set(frame.columns))
     if missing or frame.empty:
         raise JobError(f"{path}: expected rows with columns {list(SPLIT_COLUMNS)}, found {len(frame)} rows, missing columns {missing}")
-    unknown = sorted(set(frame["label"]) - set(labels))
-    lengths = sorted({len(distribution) for distribution in frame["distribution"]})
-    if unknown or lengths != [len(labels)]:
-        raise JobError(f"{path}: expected labels {list(labels)} and distributions as long, found {unknown} and lengths {lengths}")
+    for document_id, answer, distribution in zip(frame["document_id"], frame["label"], frame["distribution"], strict=True):
+        _check_answer(f"{path}: document {document_id}", answer, distribution, task)
     return frame
+
+
+def _check_answer(where: str, answer: str, distribution: Sequence[float], task: Task) -> None:
+    try:
+        canonical_answer(answer, task)
+    except AnswerError as error:
+        raise JobError(f"{where}: {error}") from error
+    if not task.has_spans and len(distribution) != len(task.labels):
+        raise JobError(f"{where}: expected a share for each of the labels {list(task.labels)}, found {len(distribution)}")
 
 
 def emit(event: str, **facts: object) -> None:

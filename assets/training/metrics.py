@@ -21,17 +21,24 @@ WEIGHTS_AT_ONCE = 8_000_000
 
 @dataclass(frozen=True)
 class Statistics:
-    """Sums that all metrics are made of.
+    """Sums that all metrics are made of. What a task, or a scorer, does not have is None.
 
     Attributes:
-        labels: (..., 3, labels) hits, predicted rows and true rows of every label.
-        calibration: (..., 1 + bins) squared error, then per bin the sum of confidence - correctness; None without probabilities.
-        valence: (..., 6) rows, x, y, x², y², xy over rows with predicted valence x and mean rating y; None without valence.
+        labels: (..., 3, labels) hits, predicted and true things of every label. A thing is a row where a row has one label, else one of
+            its labels, spans or words.
+        rows: (..., 2) rows, and rows whose whole answer is right (where things are words: words, and words that are right).
+        calibration: (..., 1 + bins) decisions with a confidence, then per bin the sum of confidence - correctness.
+        squared_errors: (..., labels) squared error of the probability of every label.
+        valence: (..., 6) rows, x, y, x², y², xy over rows with predicted valence x and mean rating y.
+        overlap: (..., 2) exact matches and summed word-overlap F1 of answers to questions.
     """
 
     labels: Floats
-    calibration: Floats | None
-    valence: Floats | None
+    rows: Floats
+    calibration: Floats | None = None
+    squared_errors: Floats | None = None
+    valence: Floats | None = None
+    overlap: Floats | None = None
 
     def weighted(self, weights: Floats) -> "Statistics":
         """Sums over the first axis: weights (samples, rows) → statistics (samples, ...)."""
@@ -41,19 +48,26 @@ class Statistics:
         """Sums over the first axis, every row once."""
         return self._map(lambda part: part.sum(axis=0))
 
+    def take(self, rows: npt.NDArray[np.bool_]) -> "Statistics":
+        """Some rows."""
+        return self._map(lambda part: part[rows])
+
     def by_group(self, groups: Ints) -> "Statistics":
         """Sums of the rows of each group; `groups` numbers them from 0 without gaps."""
         return self._map(lambda part: _sum_by_group(part, groups))
 
     def _map(self, change: Callable[[Floats], Floats]) -> "Statistics":
-        calibration = None if self.calibration is None else change(self.calibration)
-        return Statistics(change(self.labels), calibration, None if self.valence is None else change(self.valence))
+        def change_if_any(part: Floats | None) -> Floats | None:
+            return None if part is None else change(part)
+
+        optional = (self.calibration, self.squared_errors, self.valence, self.overlap)
+        return Statistics(change(self.labels), change(self.rows), *map(change_if_any, optional))
 
 
 def row_statistics(
     truth: Ints, predicted: Ints, label_count: int, probabilities: Floats | None, valence: Floats | None, ratings: Floats | None
 ) -> Statistics:
-    """The statistics of every single row.
+    """The statistics of every single row where a row has one label.
 
     Args:
         truth: (n,) index of the true label.
@@ -63,30 +77,76 @@ def row_statistics(
         valence: (n,) predicted valence or None.
         ratings: (n,) mean human rating, NaN where there is none, or None.
     """
-    eye = np.eye(label_count)
-    labels = np.stack([eye[truth] * (truth == predicted)[:, None], eye[predicted], eye[truth]], axis=1)
-    calibration = None if probabilities is None else _calibration_rows(truth, probabilities)
+    eye, is_right = np.eye(label_count), truth == predicted
+    labels = np.stack([eye[truth] * is_right[:, None], eye[predicted], eye[truth]], axis=1)
+    rows = np.stack([np.ones(len(truth)), is_right], axis=1)
     pairs = None if valence is None or ratings is None else _valence_rows(valence, ratings)
-    return Statistics(labels, calibration, pairs)
+    if probabilities is None:
+        return Statistics(labels, rows, valence=pairs)
+    calibration = calibration_rows(np.arange(len(truth)), probabilities.max(1), probabilities.argmax(1) == truth, len(truth))
+    return Statistics(labels, rows, calibration, np.square(probabilities - eye[truth]), pairs)
+
+
+def multi_label_statistics(truth: Floats, predicted: Floats, probabilities: Floats | None) -> Statistics:
+    """The statistics of every single row where a row has any number of labels.
+
+    Calibration is that of every decision for or against a label: its confidence is the probability of what was decided.
+
+    Args:
+        truth: (n, labels) of 0 and 1.
+        predicted: (n, labels) of 0 and 1.
+        probabilities: (n, labels) of each label by itself, or None.
+    """
+    labels = np.stack([truth * predicted, predicted, truth], axis=1)
+    rows = np.stack([np.ones(len(truth)), (truth == predicted).all(axis=1)], axis=1)
+    if probabilities is None:
+        return Statistics(labels, rows)
+    confidence = np.where(predicted > 0, probabilities, 1 - probabilities)
+    places = np.repeat(np.arange(len(truth)), truth.shape[1])
+    calibration = calibration_rows(places, confidence.ravel(), (truth == predicted).ravel(), len(truth))
+    return Statistics(labels, rows, calibration, np.square(probabilities - truth))
+
+
+def calibration_rows(places: Ints, confidence: Floats, is_right: npt.NDArray[np.bool_], row_count: int) -> Floats:
+    """Per row the number of decisions, then per bin of confidence the sum of confidence - correctness: (rows, 1 + bins).
+
+    Args:
+        places: (decisions,) row of each.
+        confidence: (decisions,) 0 to 1.
+        is_right: (decisions,).
+        row_count: Rows, with those that have no decision.
+    """
+    found = np.zeros((row_count, 1 + CALIBRATION_BINS))
+    found[:, 0] = np.bincount(places, minlength=row_count)
+    np.add.at(found.reshape(-1), places * found.shape[1] + 1 + bins_of(confidence), confidence - is_right)
+    return found
+
+
+def bins_of(confidence: Floats) -> Ints:
+    """Bin of every confidence: equal widths, closed above."""
+    bins: Ints = np.clip(np.ceil(confidence * CALIBRATION_BINS).astype(np.int64) - 1, 0, CALIBRATION_BINS - 1)
+    return bins
 
 
 def compute_metrics(statistics: Statistics) -> dict[str, Floats]:
-    """Every metric that is one number: accuracy, macro and weighted F1, ECE, Brier score, Pearson r. Shapes are the leading axes.
+    """Every metric that is one number. Shapes are the leading axes.
 
-    ECE: Naeini, Cooper, Hauskrecht, AAAI 2015, with equal-width bins of the highest probability. Brier: the sum over labels of squared
-    errors, 0 (best) to 2.
+    `accuracy` is the share of rows whose whole answer is right (sets of labels: subset accuracy). Precision, recall and F1 come as
+    `micro_` (over all things), `macro_` (mean over the labels that occur in truth or prediction) and `weighted_` (mean by true things).
+    Answers to questions have `exact_match`, and their `macro_f1` is the mean over questions of the word-overlap F1, which is what SQuAD
+    calls macro-averaged F1 (Rajpurkar et al., EMNLP 2016, 6.1). ECE: Naeini, Cooper, Hauskrecht, AAAI 2015, with equal-width bins.
+    Brier: the sum over labels of squared errors, 0 (best) to 2; for sets of labels the mean over labels, 0 to 1.
     """
-    hits, predicted, true = (statistics.labels[..., number, :] for number in range(3))
-    rows = true.sum(-1)
-    f1 = divide(2 * hits, predicted + true)
-    metrics = {
-        "accuracy": divide(hits.sum(-1), rows),
-        "macro_f1": divide(np.nan_to_num(f1).sum(-1), np.isfinite(f1).sum(-1)),
-        "weighted_f1": divide((np.nan_to_num(f1) * true).sum(-1), rows),
-    }
+    rows = statistics.rows[..., 0]
+    metrics = {"accuracy": divide(statistics.rows[..., 1], rows)} | _averages(statistics.labels)
+    if statistics.overlap is not None:
+        metrics["exact_match"] = divide(statistics.overlap[..., 0], rows)
+        metrics["macro_f1"] = divide(statistics.overlap[..., 1], rows)
     if statistics.calibration is not None:
-        metrics["ece"] = divide(np.abs(statistics.calibration[..., 1:]).sum(-1), rows)
-        metrics["brier"] = divide(statistics.calibration[..., 0], rows)
+        decisions = statistics.calibration[..., 0]
+        metrics["ece"] = divide(np.abs(statistics.calibration[..., 1:]).sum(-1), decisions)
+        if statistics.squared_errors is not None:
+            metrics["brier"] = divide(statistics.squared_errors.sum(-1), decisions)
     if statistics.valence is not None:
         metrics["pearson_r"] = _pearson(statistics.valence)
     return metrics
@@ -140,6 +200,19 @@ def interval(samples: Floats) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def two_sided_p(differences: Floats) -> float:
+    """How easily chance gives a difference as far from 0, from bootstrap values of it: 0 to 1; NaN as in `interval`.
+
+    The level at which the percentile interval just touches 0 (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, 15.4), with one
+    added to both counts so that it is never 0 (Davison and Hinkley, 1997, 4.2).
+    """
+    known = differences[np.isfinite(differences)]
+    if len(known) < 0.5 * len(differences) or len(known) == 0:
+        return float("nan")
+    rarer = min(int((known <= 0).sum()), int((known >= 0).sum()))
+    return min(1.0, 2 * (1 + rarer) / (1 + len(known)))
+
+
 def divide(part: Floats, whole: Floats | Ints) -> Floats:
     """`part / whole`, NaN where `whole` is 0."""
     shape = np.broadcast_shapes(np.shape(part), np.shape(whole))
@@ -158,13 +231,17 @@ def _sum_by_group(part: Floats, groups: Ints) -> Floats:
     return sums
 
 
-def _calibration_rows(truth: Ints, probabilities: Floats) -> Floats:
-    rows = np.zeros((len(truth), 1 + CALIBRATION_BINS))
-    rows[:, 0] = np.square(probabilities - np.eye(probabilities.shape[1])[truth]).sum(1)
-    confidence = probabilities.max(1)
-    bins = np.clip(np.ceil(confidence * CALIBRATION_BINS).astype(int) - 1, 0, CALIBRATION_BINS - 1)
-    rows[np.arange(len(truth)), 1 + bins] = confidence - (probabilities.argmax(1) == truth)
-    return rows
+def _averages(labels: Floats) -> dict[str, Floats]:
+    hits, predicted, true = (labels[..., number, :] for number in range(3))
+    pairs = {"precision": (hits, predicted), "recall": (hits, true), "f1": (2 * hits, predicted + true)}
+    does_occur = predicted + true > 0
+    found: dict[str, Floats] = {}
+    for name, (part, whole) in pairs.items():
+        values = np.nan_to_num(divide(part, whole))
+        found[f"micro_{name}"] = divide(part.sum(-1), whole.sum(-1))
+        found[f"macro_{name}"] = divide(values.sum(-1), does_occur.sum(-1))
+        found[f"weighted_{name}"] = divide((values * true).sum(-1), true.sum(-1))
+    return found
 
 
 def _valence_rows(valence: Floats, ratings: Floats) -> Floats:

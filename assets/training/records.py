@@ -6,10 +6,10 @@ Does not belong here: training (`finetuning.py`), what is kept on disk (`checkpo
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
+import pandas as pd
 
 from assets.training.encoding import EncodedTexts
+from assets.training.objectives import Targets
 
 
 @dataclass(frozen=True)
@@ -17,14 +17,14 @@ class Examples:
     """What a model learns from, or is evaluated on.
 
     Attributes:
-        texts: Encoded texts, n of them.
-        distribution: (n, labels) float32, the vote distribution; rows sum to 1.
-        valence: (n,) float32, the mean rating scaled to [-1, 1]; NaN where there is none.
+        documents: One row per document, columns of `training_dataset`.
+        texts: Their rows of tokens.
+        targets: Arrays over rows, or over tokens where the head is per token, as the objective made them.
     """
 
+    documents: pd.DataFrame
     texts: EncodedTexts
-    distribution: npt.NDArray[np.float32]
-    valence: npt.NDArray[np.float32]
+    targets: Targets
 
 
 @dataclass(frozen=True)

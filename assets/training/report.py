@@ -1,6 +1,7 @@
 """The evaluation report in words: Markdown with tables and pictures, JSON, and the headline for the terminal. Nothing is computed here.
 
-Does not belong here: numbers (`evaluation.py`), drawing (`figures.py`).
+Texts of documents are never shown: a report goes further than the data. Does not belong here: numbers (`evaluation.py`), tables
+(`report_tables.py`), drawing (`figures.py`).
 """
 
 import base64
@@ -12,11 +13,34 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from assets.training.evaluation import OVERALL, Evaluation, value_of
-from assets.training.figures import choose_names, draw_confusion, draw_reliability, draw_sources, draw_training, draw_valence
-from assets.training.predictions import HUMAN, VADER, Predictions, label_numbers
+from assets.project import Task
+from assets.training.evaluation import Evaluation, value_of
+from assets.training.figures import (
+    choose_names,
+    draw_confusion,
+    draw_label_f1,
+    draw_reliability,
+    draw_sources,
+    draw_training,
+    draw_valence,
+)
+from assets.training.predictions import HUMAN, VADER, Predictions, decisions_of, statistics_of
+from assets.training.report_tables import (
+    comparison_sections,
+    error_table,
+    escape,
+    export_table,
+    headline_metrics,
+    headline_table,
+    label_table,
+    number,
+    scorers_of,
+    source_sections,
+    table,
+    word_table,
+    wrong_rows_table,
+)
 
-HEADLINE_METRICS = {"accuracy": "accuracy", "macro_f1": "macro F1", "weighted_f1": "weighted F1", "pearson_r": "Pearson r", "ece": "ECE"}
 HUMAN_NOTE = (
     "The human rater is one rating per text, drawn at random. It is part of the consensus that it is judged by, which flatters it; "
     "raters are not the same person from text to text."
@@ -25,6 +49,19 @@ SOFT_LABEL_NOTE = (
     "The model is trained on the distribution of votes: its confidence says which share of people would agree, not how often the consensus "
     "is met, so ECE and the reliability picture, which compare it with the consensus, show it as too modest."
 )
+COMPARISON_NOTE = (
+    "Differences are paired: both scorers are measured on the same drawn groups. p is the level at which the interval would just touch 0 "
+    "(two-sided; Efron and Tibshirani 1993). It is not corrected for the number of comparisons."
+)
+KIND_NOTES = {
+    "multi_label_classification": "Accuracy is the share of texts whose whole set of labels is right. ECE is that of every decision for or "
+    "against a label; the Brier score is the mean over labels, from 0 to 1.",
+    "token_classification": "A span is right when its start, end and label are. Accuracy is the share of texts whose spans are all right. "
+    "In the table of words a word is a Chinese character, a run of other letters and digits, or any other single character; it does not "
+    "depend on the model's tokenizer. Its averages leave out words outside all spans.",
+    "question_answering": "Exact match and macro F1 (the mean overlap of words, of Chinese characters) are those of SQuAD; micro F1 is that "
+    "of spans with the right start and end.",
+}
 OVERLAP_NOTE = (
     "Movie-review sentences are cut from the reviews that SST and other public sets use too: a base model that has seen those texts "
     "has an easier task there."
@@ -53,7 +90,7 @@ def render_report(
     evaluation: Evaluation,
     model: Predictions,
     test: pd.DataFrame,
-    labels: Sequence[str],
+    task: Task,
     facts: dict[str, Any],
     history: Sequence[dict[str, float]],
     extra_notes: Sequence[str] = (),
@@ -62,25 +99,27 @@ def render_report(
 
     Args:
         evaluation: Numbers of the model and of the scorers beside it.
-        model: The model's own predictions on the test rows, with probabilities.
-        test: One row per document; read: `source`, `label`, `mean_rating`.
-        labels: The task's labels in order.
-        facts: The model's manifest: `model_id`, `dataset_version`, `base_model`, `hardware`, `training_seconds`, and so on.
+        model: The model's own predictions on the test rows.
+        test: One row per document; read: `document_id`, `source`, `label`; `mean_rating` and `text` where the task needs them.
+        task: Kind and labels.
+        facts: The model's manifest: `model_id`, `dataset_version`, `base_model`, `hardware`, `training_seconds`, `export`, and so on.
         history: Evaluations on dev while training.
         extra_notes: Sentences to add under Notes.
     """
-    pictures = _draw(evaluation.frame, model, test, labels, history)
-    notes = [*_standing_notes(evaluation.frame), *extra_notes, *evaluation.notes]
+    pictures = _draw(evaluation.frame, model, test, task, history)
+    notes = [*_standing_notes(evaluation.frame, task), *extra_notes, *evaluation.notes]
     sections = [
         f"# Evaluation of {facts['model_id']}",
         _facts_section(facts, len(test)),
         "## Side by side\n\nThe same test rows for all; in brackets the 95 % interval of a bootstrap over groups.\n",
         headline_table(evaluation.frame),
-        *_source_sections(evaluation.frame),
+        *source_sections(evaluation.frame),
         "![by source](sources.png)\n",
-        f"## Classification report of {model.scorer}\n\n{_label_table(evaluation.frame, model.scorer, labels)}",
+        *comparison_sections(evaluation.frame, model.scorer),
+        *_model_sections(evaluation.frame, model, test, task),
         *(f"![{name.removesuffix('.png')}]({name})" for name in pictures if name != "sources.png"),
-        *_legend(labels),
+        *_legend(task.labels),
+        *([f"## Exports\n\n{export_table(facts['export'])}"] if facts.get("export") else []),
         "## Notes\n\n" + "\n".join(f"- {note}" for note in notes),
     ]
     markdown = "\n\n".join(sections) + "\n"
@@ -92,31 +131,12 @@ def render_report(
 
 def headline(frame: pd.DataFrame) -> str:
     """The headline table as plain text for a terminal: one line per scorer, overall values without intervals."""
-    rows = [["scorer", *HEADLINE_METRICS.values()]]
-    rows += [[scorer, *(_number(value_of(frame, scorer, metric)[0]) for metric in HEADLINE_METRICS)] for scorer in _scorers(frame)]
+    metrics = headline_metrics(frame)
+    rows = [["scorer", *metrics.values()]]
+    rows += [[scorer, *(number(value_of(frame, scorer, metric)[0]) for metric in metrics)] for scorer in scorers_of(frame)]
     widths = [max(_width(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell + " " * (width - _width(cell)) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     return "\n".join([lines[0], "-" * (sum(widths) + 2 * len(widths) - 2), *lines[1:]])
-
-
-def headline_table(frame: pd.DataFrame) -> str:
-    """The headline table in Markdown: one row per scorer, overall values with intervals."""
-    return _table(
-        ["scorer", *HEADLINE_METRICS.values()],
-        [[scorer, *(_with_interval(*value_of(frame, scorer, metric)) for metric in HEADLINE_METRICS)] for scorer in _scorers(frame)],
-    )
-
-
-def _source_sections(frame: pd.DataFrame) -> list[str]:
-    """One table per metric that any scorer has: scorers down, sources across."""
-    slices = [name for name in frame["slice"].unique() if name != OVERALL]
-    sections = []
-    for metric in ("pearson_r", "macro_f1"):
-        if (frame["metric"] == metric).any():
-            rows = [[scorer, *(_with_interval(*value_of(frame, scorer, metric, name)) for name in slices)] for scorer in _scorers(frame)]
-            table = _table(["scorer", *(name.removeprefix("source=") for name in slices)], rows)
-            sections.append(f"## {HEADLINE_METRICS[metric]} by source\n\n{table}")
-    return sections
 
 
 def _facts_section(facts: dict[str, Any], test_rows: int) -> str:
@@ -134,75 +154,60 @@ def _facts_section(facts: dict[str, Any], test_rows: int) -> str:
         ["best epoch", f"{facts['best_epoch']:.2f}"],
         ["code version, seed", f"{facts['code_version']}, {facts['seed']}"],
     ]
-    return _table(["", ""], [[_escape(str(cell)) for cell in row] for row in rows])
+    return table(["", ""], [[escape(str(cell)) for cell in row] for row in rows])
 
 
-def _label_table(frame: pd.DataFrame, scorer: str, labels: Sequence[str]) -> str:
-    columns = ("precision", "recall", "f1", "support")
-    rows = []
-    for label in labels:
-        values = [value_of(frame, scorer, f"{metric}/{label}")[0] for metric in columns]
-        rows.append([_escape(label), *(_number(value) for value in values[:3]), "–" if np.isnan(values[3]) else f"{values[3]:.0f}"])
-    return _table(["label", "precision", "recall", "F1", "support"], rows)
+def _model_sections(frame: pd.DataFrame, model: Predictions, test: pd.DataFrame, task: Task) -> list[str]:
+    name = model.scorer
+    sections = [f"## Classification report of {name}\n\n{label_table(frame, name, task.labels)}"]
+    if task.kind == "token_classification":
+        sections.append(f"## Words by tag\n\n{word_table(frame, name, task.labels)}")
+    if task.has_spans:
+        sections.append(f"## Wrong and missed spans\n\n{error_table(frame)}")
+    wrong = wrong_rows_table(model, test, statistics_of(model, test, task).rows[:, 1] > 0, task)
+    return sections + ([f"## Most confident errors\n\nWithout the texts; `textmill why <document>` shows one.\n\n{wrong}"] if wrong else [])
 
 
-def _draw(
-    frame: pd.DataFrame, model: Predictions, test: pd.DataFrame, labels: Sequence[str], history: Sequence[dict[str, float]]
-) -> dict[str, bytes]:
+def _draw(frame: pd.DataFrame, model: Predictions, test: pd.DataFrame, task: Task, history: Sequence[dict[str, float]]) -> dict[str, bytes]:
     sources = sorted(test["source"].unique())
     metric = "pearson_r" if (frame["metric"] == "pearson_r").any() else "macro_f1"
-    cells = [[value_of(frame, model.scorer, f"confusion/{true}/{predicted}")[0] for predicted in labels] for true in labels]
-    pictures = {
-        "sources.png": draw_sources(frame, metric, _scorers(frame), sources, choose_names(sources)),
-        "confusion.png": draw_confusion(np.nan_to_num(np.array(cells)), choose_names(labels)),
-    }
-    if model.probabilities is not None:
-        truth = label_numbers(test["label"].to_numpy(dtype=object), labels, "consensus")
-        pictures["reliability.png"] = draw_reliability(model.probabilities, truth)
+    pictures = {"sources.png": draw_sources(frame, metric, scorers_of(frame), sources, choose_names(sources))}
+    if frame["metric"].str.startswith("confusion/").any():
+        cells = [[value_of(frame, model.scorer, f"confusion/{true}/{predicted}")[0] for predicted in task.labels] for true in task.labels]
+        pictures["confusion.png"] = draw_confusion(np.nan_to_num(np.array(cells)), choose_names(task.labels))
+    elif task.kind != "question_answering":
+        pictures["labels.png"] = draw_label_f1(frame, scorers_of(frame), task.labels, choose_names(task.labels))
+    decisions = decisions_of(model, test, task)
+    if decisions is not None and len(decisions[0]):
+        pictures["reliability.png"] = draw_reliability(*decisions)
     if history:
         pictures["training.png"] = draw_training(history)
+    return pictures | _draw_valence(model, test)
+
+
+def _draw_valence(model: Predictions, test: pd.DataFrame) -> dict[str, bytes]:
+    if model.valence is None or "mean_rating" not in test:
+        return {}
     ratings = test["mean_rating"].to_numpy(dtype=np.float64, na_value=np.nan)
-    if model.valence is not None and np.isfinite(ratings).any():
-        pictures["valence.png"] = draw_valence(model.valence, ratings)
-    return pictures
+    return {"valence.png": draw_valence(model.valence, ratings)} if np.isfinite(ratings).any() else {}
 
 
-def _standing_notes(frame: pd.DataFrame) -> list[str]:
+def _standing_notes(frame: pd.DataFrame, task: Task) -> list[str]:
     scorers, slices = set(frame["scorer"]), set(frame["slice"])
-    notes = [SOFT_LABEL_NOTE, *([HUMAN_NOTE] if HUMAN in scorers else [])]
+    notes = [KIND_NOTES.get(task.kind, SOFT_LABEL_NOTE), *([HUMAN_NOTE] if HUMAN in scorers else [])]
+    notes += [COMPARISON_NOTE] if frame["metric"].str.startswith("difference/").any() else []
     notes += [ENGLISH_NOTE] if VADER in scorers else []
     return notes + ([OVERLAP_NOTE] if any("movie" in name for name in slices) else [])
 
 
 def _legend(labels: Sequence[str]) -> list[str]:
     legend = choose_names(labels).legend
-    return ["Labels in the pictures: " + ", ".join(f"{number} = {_escape(name)}" for number, name in legend.items())] if legend else []
+    return ["Labels in the pictures: " + ", ".join(f"{number} = {escape(name)}" for number, name in legend.items())] if legend else []
 
 
 def _to_json(evaluation: Evaluation, facts: dict[str, Any], notes: Sequence[str], history: Sequence[dict[str, float]]) -> dict[str, Any]:
     rows = json.loads(evaluation.frame.to_json(orient="records", force_ascii=False))
     return {"facts": facts, "metrics": rows, "notes": list(notes), "history": list(history)}
-
-
-def _scorers(frame: pd.DataFrame) -> list[str]:
-    return list(frame["scorer"].unique())
-
-
-def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _escape(text: str) -> str:
-    return text.replace("|", "\\|").replace("<", "&lt;")
-
-
-def _number(value: float) -> str:
-    return "–" if np.isnan(value) else f"{value:.3f}"
-
-
-def _with_interval(value: float, low: float, high: float) -> str:
-    return _number(value) if np.isnan(value) or np.isnan(low) else f"{value:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def _width(text: str) -> int:

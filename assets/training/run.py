@@ -2,9 +2,9 @@
 
 Needs torch, transformers, pandas and pydantic, nothing of the rest of the platform. Prints one JSON object per line: `notice`, `progress`,
 then `done`; an error prints `error`, says why on standard error and exits with 1; a polite kill (SIGTERM) leaves a checkpoint, prints
-`interrupted` and exits with 143.
+`interrupted` and exits with 143. With `training.processes` above 1 it starts that many of itself through torchrun.
 
-Does not belong here: the loop (`finetuning.py`), what a job file holds (`jobs.py`).
+Does not belong here: the loop (`finetuning.py`), what a job file holds (`jobs.py`), getting data and model ready (`preparing.py`).
 """
 
 import json
@@ -13,61 +13,29 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import torch
 import transformers
-from transformers import PreTrainedTokenizerBase
+from torch import distributed
+from torch.distributed.run import main as torchrun
 
-from assets.project import Task
-from assets.training.artifacts import ClassifierSettings, write_model
-from assets.training.classifier import TextClassifier, freeze_lowest_layers, predict_logits, set_dropout, softmax
-from assets.training.encoder import BaseModel, load_encoder, load_tokenizer, locate_base_model, longest_input
-from assets.training.encoding import EncodedTexts, encode_texts
+from assets.training.artifacts import write_model
+from assets.training.few_shot import fit_head
 from assets.training.finetuning import FineTuning
-from assets.training.hardware import Hardware, choose_hardware
-from assets.training.jobs import TrainingJob, emit, read_split, read_training_job
+from assets.training.jobs import TrainingJob, emit, read_training_job
 from assets.training.manifests import write_manifest
-from assets.training.records import CheckpointPolicy, Examples, Outcome, Progress, TrainingInterruptedError
-from assets.training.sampling import draw_share
+from assets.training.network import predict_outputs
+from assets.training.preparing import Prepared, prepare
+from assets.training.processes import Processes, leave_processes
+from assets.training.records import CheckpointPolicy, Outcome, Progress, TrainingInterruptedError
 
 SECONDS_BETWEEN_REPORTS = 10.0
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """All that a training run needs, in memory.
-
-    Attributes:
-        base: The pre-trained encoder's files.
-        model: The network with a fresh seeded head.
-        tokenizer: The base model's tokenizer.
-        settings: How the finished model scores.
-        hardware: Where it runs.
-        splits: Documents by split; train is the drawn share.
-        encoded: Their token ids by split.
-    """
-
-    base: BaseModel
-    model: TextClassifier
-    tokenizer: PreTrainedTokenizerBase
-    settings: ClassifierSettings
-    hardware: Hardware
-    splits: dict[str, pd.DataFrame]
-    encoded: dict[str, EncodedTexts]
-
-    def examples(self, split: str, task: Task) -> Examples:
-        """A split as training targets."""
-        frame = self.splits[split]
-        distribution = np.stack(frame["distribution"].tolist()).astype(np.float32)
-        return Examples(self.encoded[split], distribution, scale_ratings(frame["mean_rating"], task))
 
 
 def main(arguments: list[str]) -> int:
@@ -79,7 +47,10 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: stopping.append(number))
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        run_job(read_training_job(Path(arguments[0])), should_stop=lambda: bool(stopping))
+        job = read_training_job(Path(arguments[0]))
+        if job.training.processes > 1 and not distributed.is_torchelastic_launched():
+            return start_processes(job.training.processes, arguments[0])
+        run_job(job, should_stop=lambda: bool(stopping))
     except TrainingInterruptedError as interruption:
         emit("interrupted", message=str(interruption))
         sys.stderr.write(f"{interruption}\n")
@@ -91,6 +62,13 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
+def start_processes(count: int, job_file: str) -> int:
+    """Run this module in several processes of this machine that train together; returns the exit status."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    torchrun(["--standalone", "--nproc-per-node", str(count), "-m", "assets.training.run", job_file])
+    return 0
+
+
 def run_job(job: TrainingJob, should_stop: Callable[[], bool] = lambda: False) -> None:
     """Train, write the model folder, remove the checkpoints.
 
@@ -98,16 +76,67 @@ def run_job(job: TrainingJob, should_stop: Callable[[], bool] = lambda: False) -
         JobError: Data or output folder are not as expected.
         BaseModelError: The base model cannot be had.
         HardwareError: The device asked for is not there.
+        MissingExtraError: A library that the settings ask for is not installed.
         TrainingInterruptedError: `should_stop` said so.
     """
     prepared = prepare(job)
-    emit("notice", message=prepared.hardware.notice)
-    outcome = _train(job, prepared, should_stop)
+    try:
+        outcome = train(job, prepared, should_stop)
+        if prepared.processes.is_first:
+            write_folder(job, prepared, outcome)
+    finally:
+        leave_processes(prepared.processes)
+
+
+def train(job: TrainingJob, prepared: Prepared, should_stop: Callable[[], bool]) -> Outcome:
+    """Fit the head where labels are few, else fine-tune; the model holds the best weights."""
+    tell(prepared.processes, "notice", message=prepared.hardware.notice)
+    train_examples, dev = prepared.examples["train"], prepared.examples["dev"]
+    if prepared.is_few_shot:
+        message = f"{len(train_examples.documents)} train rows are fewer than {job.training.few_shot_below}: only a head is fitted"
+        tell(prepared.processes, "notice", message=message)
+        return fit_head(prepared.model, prepared.objective, train_examples, dev, prepared.hardware)
+    identity = json.dumps([job.dataset_version, job.code_version, prepared.base.fingerprint, job.training.model_dump(mode="json")])
+    reported_at = 0.0
+
+    def report(progress: Progress) -> None:
+        nonlocal reported_at
+        if time.monotonic() - reported_at >= SECONDS_BETWEEN_REPORTS or progress.step == progress.total_steps:
+            reported_at = time.monotonic()
+            tell(prepared.processes, "progress", **asdict(progress))
+
+    outcome = FineTuning(
+        prepared.model,
+        prepared.objective,
+        train_examples,
+        dev,
+        job.training,
+        prepared.hardware,
+        CheckpointPolicy(job.work_folder, identity),
+        report,
+        should_stop=should_stop,
+        processes=prepared.processes,
+    ).run()
+    prepared.merge_adapters()
+    return outcome
+
+
+def tell(processes: Processes, event: str, **facts: object) -> None:
+    """Print an event, once for all processes."""
+    if processes.is_first:
+        emit(event, **facts)
+
+
+def write_folder(job: TrainingJob, prepared: Prepared, outcome: Outcome) -> None:
+    """Write the finished model; its folder appears whole or not at all."""
     draft = job.output_folder.with_name(f".{job.output_folder.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     write_model(draft, prepared.model, prepared.tokenizer, prepared.settings)
     predict_splits(prepared).to_parquet(draft / "predictions.parquet", index=False)
-    history = {"steps_per_epoch": outcome.best.step / outcome.best.epoch, "evaluations": [asdict(entry) for entry in outcome.history]}
+    history = {
+        "steps_per_epoch": outcome.best.step / outcome.best.epoch,
+        "evaluations": [asdict(entry) for entry in outcome.history],
+    }
     (draft / "history.json").write_text(json.dumps(history, indent=2), encoding="utf-8")
     facts = describe_run(job, prepared, outcome)
     digest = write_manifest(draft, facts)
@@ -117,40 +146,16 @@ def run_job(job: TrainingJob, should_stop: Callable[[], bool] = lambda: False) -
     emit("done", manifest_sha256=digest, output_folder=str(job.output_folder), **facts)
 
 
-def prepare(job: TrainingJob) -> Prepared:
-    """Read the data set, find the base model, tokenize everything once, seed the head."""
-    task, training = job.task, job.training
-    splits = {split: read_split(job.dataset_folder, split, task.labels) for split in ("train", "dev", "test")}
-    splits["train"] = draw_share(splits["train"], 1.0 if training.share == "all" else training.share)
-    hardware = choose_hardware(training.device, training.precision)
-    torch.set_num_threads(hardware.threads)
-    base = locate_base_model(training.base_model)
-    tokenizer, encoder = load_tokenizer(base.folder), load_encoder(base.folder)
-    torch.manual_seed(training.seed)
-    model = TextClassifier(encoder, len(task.labels))
-    freeze_lowest_layers(encoder, training.frozen_layers)
-    set_dropout(model, training.dropout)
-    limit = longest_input(encoder, tokenizer, training.max_tokens)
-    settings = ClassifierSettings(task.labels, model.pooling, limit, task.positive_label, task.negative_label)
-    encoded = {split: encode_texts(tokenizer, frame["text"].tolist(), limit) for split, frame in splits.items()}
-    return Prepared(base, model, tokenizer, settings, hardware, splits, encoded)
-
-
-def scale_ratings(ratings: pd.Series, task: Task) -> npt.NDArray[np.float32]:
-    """Mean ratings scaled from the task's range to [-1, 1]; NaN where a document, or the task, has none."""
-    if task.rating is None:
-        return np.full(len(ratings), np.nan, dtype=np.float32)
-    low, high = task.rating.minimum, task.rating.maximum
-    return (2 * (ratings.to_numpy(dtype=np.float32, na_value=np.nan) - low) / (high - low) - 1).astype(np.float32)
-
-
 def predict_splits(prepared: Prepared) -> pd.DataFrame:
-    """One row per dev and test document: `document_id`, `split`, `source`, `label` (the consensus), `probabilities` in label order."""
+    """One row per dev and test document: `document_id`, `split`, `source`, `label` (the consensus), `predicted` and what belongs to it."""
     parts = []
     for split in ("dev", "test"):
-        probabilities = softmax(predict_logits(prepared.model, prepared.encoded[split], prepared.hardware))
-        part = prepared.splits[split][["document_id", "source", "label"]].assign(split=split, probabilities=list(probabilities))
-        parts.append(part[["document_id", "split", "source", "label", "probabilities"]])
+        examples = prepared.examples[split]
+        outputs = predict_outputs(prepared.model, examples.texts, prepared.hardware)
+        answers = prepared.objective.answer(outputs, examples.texts, examples.documents["text"].tolist())
+        known = examples.documents[["document_id", "source", "label"]].reset_index(drop=True)
+        known.insert(1, "split", split)
+        parts.append(known.join(answers.rename(columns={"label": "predicted"})))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -162,49 +167,31 @@ def describe_run(job: TrainingJob, prepared: Prepared, outcome: Outcome) -> dict
         "code_version": job.code_version,
         "base_model": job.training.base_model,
         "base_model_fingerprint": prepared.base.fingerprint,
+        "task": job.task.model_dump(mode="json"),
         "labels": list(job.task.labels),
         "recipe": job.training.model_dump(mode="json"),
+        "method": "few_shot_head" if prepared.is_few_shot else "adapters" if job.training.lora else "fine_tuning",
+        "parameters": sum(weight.numel() for weight in prepared.model.parameters()),
+        "is_packed": prepared.model.is_packed,
         "seed": job.training.seed,
         "device": prepared.hardware.device,
         "precision": prepared.hardware.precision,
         "hardware": prepared.hardware.name,
         "threads": prepared.hardware.threads,
+        "processes": prepared.processes.count,
         "torch_version": torch.__version__,
         "transformers_version": version("transformers"),
         "training_seconds": outcome.seconds,
         "tokens_per_second": outcome.tokens_per_second,
         "resumed_from_step": outcome.resumed_from,
         "steps": outcome.steps,
-        "train_rows": len(prepared.splits["train"]),
+        "train_rows": len(prepared.examples["train"].documents),
         "train_share": 1.0 if job.training.share == "all" else job.training.share,
         "best_epoch": outcome.best.epoch,
         "dev_loss": outcome.best.dev_loss,
         "dev_macro_f1": outcome.best.dev_macro_f1,
         "trained_at": datetime.now(UTC).isoformat(),
     }
-
-
-def _train(job: TrainingJob, prepared: Prepared, should_stop: Callable[[], bool]) -> Outcome:
-    identity = json.dumps([job.dataset_version, job.code_version, prepared.base.fingerprint, job.training.model_dump(mode="json")])
-    reported_at = 0.0
-
-    def report(progress: Progress) -> None:
-        nonlocal reported_at
-        if time.monotonic() - reported_at >= SECONDS_BETWEEN_REPORTS or progress.step == progress.total_steps:
-            reported_at = time.monotonic()
-            emit("progress", **asdict(progress))
-
-    return FineTuning(
-        prepared.model,
-        prepared.examples("train", job.task),
-        prepared.examples("dev", job.task),
-        job.training,
-        prepared.hardware,
-        prepared.settings.poles,
-        CheckpointPolicy(job.work_folder, identity),
-        report,
-        should_stop,
-    ).run()
 
 
 if __name__ == "__main__":

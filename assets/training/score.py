@@ -30,7 +30,7 @@ def main(arguments: list[str]) -> int:
 
 
 def score_file(job: ScoringJob) -> None:
-    """Write one row per text: `document_id`, `probabilities` in the model's label order. The file appears whole or not at all.
+    """Write one row per text: `document_id` and the columns of `Scorer.predict`. The file appears whole or not at all.
 
     Raises:
         JobError: The file of texts is missing or has no `document_id` and `text`.
@@ -44,11 +44,11 @@ def score_file(job: ScoringJob) -> None:
         raise JobError(f"{job.texts}: expected columns document_id and text, missing {missing}")
     scorer = load_model(job.model_folder, job.device, job.precision)
     emit("notice", message=scorer.hardware.notice)
-    scored = frame[["document_id"]].assign(probabilities=list(scorer.predict(frame["text"].tolist())))
+    scored = frame[["document_id"]].reset_index(drop=True).join(scorer.predict(frame["text"].tolist()))
     draft = job.output.with_name(f".{job.output.name}.draft")
     scored.to_parquet(draft, index=False)
     draft.rename(job.output)
-    emit("done", rows=len(scored), output=str(job.output), labels=list(scorer.settings.labels))
+    emit("done", rows=len(scored), output=str(job.output), labels=list(scorer.settings.task.labels))
 
 
 if __name__ == "__main__":

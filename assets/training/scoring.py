@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-import numpy.typing as npt
+import pandas as pd
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from assets.training.artifacts import ClassifierSettings, read_model
-from assets.training.classifier import TextClassifier, predict_logits, softmax
-from assets.training.encoder import load_tokenizer
-from assets.training.encoding import encode_texts
+from assets.training.artifacts import ModelSettings, read_model
 from assets.training.hardware import Hardware, choose_hardware
 from assets.training.manifests import read_manifest
+from assets.training.network import Network, predict_outputs
+from assets.training.objectives import Objective
 
 
 @dataclass(frozen=True)
@@ -28,23 +26,26 @@ class Scorer:
     Attributes:
         model: The network, on its device.
         tokenizer: Its tokenizer.
-        settings: Labels and limits.
+        objective: What its outputs say.
+        settings: Task and limits.
         hardware: Where it runs.
         manifest: What the model is, as its folder says.
     """
 
-    model: TextClassifier
+    model: Network
     tokenizer: PreTrainedTokenizerBase
-    settings: ClassifierSettings
+    objective: Objective
+    settings: ModelSettings
     hardware: Hardware
     manifest: dict[str, Any]
 
-    def predict(self, texts: Sequence[str]) -> npt.NDArray[np.float64]:
-        """Probabilities (texts, labels) in the order of the texts; rows sum to 1. Texts of similar length are scored together."""
-        if not len(texts):
-            return np.zeros((0, len(self.settings.labels)))
-        encoded = encode_texts(self.tokenizer, texts, self.settings.max_tokens)
-        return softmax(predict_logits(self.model, encoded, self.hardware))
+    def predict(self, texts: Sequence[str]) -> pd.DataFrame:
+        """One row per text, in order: `label` (the answer), `probabilities`, `valence` (-1 to 1), `span_scores` (0 to 1).
+
+        What a task does not have is None or NaN. Texts of similar length are scored together.
+        """
+        encoded = self.objective.encode(self.tokenizer, texts, self.settings.max_tokens)
+        return self.objective.answer(predict_outputs(self.model, encoded, self.hardware), encoded, texts)
 
 
 def load_model(
@@ -59,7 +60,7 @@ def load_model(
         HardwareError: `cuda` was asked for and there is none.
     """
     manifest = read_manifest(folder)
-    model, settings = read_model(folder)
+    model, tokenizer, objective, settings = read_model(folder)
     hardware = choose_hardware(device, precision)
     torch.set_num_threads(hardware.threads)
-    return Scorer(model.to(hardware.device).eval(), load_tokenizer(folder), settings, hardware, manifest)
+    return Scorer(model.to(hardware.device).eval(), tokenizer, objective, settings, hardware, manifest)

@@ -13,6 +13,7 @@ MEDIA_TYPES = {
     "json": "application/json",
     "csv": "text/csv",
     "parquet": "application/vnd.apache.parquet",
+    "conll": "text/x-conll",
     "text": "text/plain",
     "html": "text/html",
 }
@@ -23,6 +24,8 @@ _FORMATS_BY_ENDING = {
     ".csv": "csv",
     ".tsv": "csv",
     ".parquet": "parquet",
+    ".conll": "conll",
+    ".bio": "conll",
     ".txt": "text",
     ".text": "text",
     ".md": "text",

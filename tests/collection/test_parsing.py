@@ -248,7 +248,7 @@ def test_a_text_file_is_one_document():
 def test_an_unknown_media_type_is_one_refusal():
     found = parsed(b"\x89PNG", "image/png")
     assert refusals(found) == [("file", "unknown_media_type")]
-    assert found.rejected["detail"][0] == "expected JSON lines, JSON, CSV, Parquet, HTML or plain text, found 'image/png'"
+    assert found.rejected["detail"][0] == "expected JSON lines, JSON, CSV, Parquet, CoNLL, HTML or plain text, found 'image/png'"
 
 
 @pytest.mark.parametrize(

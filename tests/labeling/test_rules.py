@@ -50,7 +50,7 @@ def documents(*texts):
 
 
 def test_an_abstention_is_no_row():
-    found = apply_rules(documents("love it :)", "Monday"), chosen_rules(["lexicon", "emoticon"]), TASK)
+    found = apply_rules(documents("love it :)", "Monday"), chosen_rules(["lexicon", "emoticon"], TASK), TASK)
     assert found[["document_id", "annotator_id", "label"]].to_numpy().tolist() == [
         ["d0", "rule:lexicon", "positive"],
         ["d0", "rule:emoticon", "positive"],
@@ -58,8 +58,8 @@ def test_an_abstention_is_no_row():
 
 
 def test_an_unknown_rule_is_named_in_the_error():
-    with pytest.raises(ValueError, match=r"expected names out of \['emoticon', 'lexicon'\], found \['sarcasm'\]"):
-        chosen_rules(["lexicon", "sarcasm"])
+    with pytest.raises(ValueError, match=r"expected names out of \['emoticon', 'lexicon'\] for text_classification, found \['sarcasm'\]"):
+        chosen_rules(["lexicon", "sarcasm"], TASK)
 
 
 def test_a_rule_that_leaves_the_task_is_an_error():

@@ -40,7 +40,7 @@ def rows(texts, labels):
 
 def write(folder, *frames):
     folder.mkdir()
-    writer = DatasetWriter(folder)
+    writer = DatasetWriter(folder, PROJECT.task)
     for frame in frames:
         writer.write(frame)
     return writer.finish()
@@ -61,7 +61,7 @@ def test_a_changed_label_gives_another_version(tmp_path):
 
 def test_files_manifest_and_card_describe_the_rows(tmp_path):
     dataset = write(tmp_path / "set", rows(["很好", "不错", "差", "bad"], ["好评", "好评", "差评", "差评"]))
-    dataset.describe(PROJECT, ["increment-1"])
+    dataset.describe(PROJECT, ["increment-1"], 0)
     manifest = json.loads((tmp_path / "set" / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["splits"] == {"train": 2, "dev": 1, "test": 1}
     assert manifest["files"] == {name: hash_file(tmp_path / "set" / name) for name in ("train.parquet", "dev.parquet", "test.parquet")}

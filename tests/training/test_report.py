@@ -45,18 +45,18 @@ def parts(request, documents, task):
     logits = np.random.default_rng(0).normal(0, 1, (120, 3)) + 3 * np.eye(3)[pd.Index(labels).get_indexer(test["label"])]
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     model = predictions_of_probabilities("fine-tuned model", probabilities, labels, labels[2], labels[0])
-    evaluation = evaluate([model, *compute_baselines(train, test, task, 1)], test, labels, "m-1", "d-1", 1, samples=50)
-    return evaluation, model, test, labels
+    evaluation = evaluate([model, *compute_baselines(train, test, task, 1)], test, task, "m-1", "d-1", 1, samples=50)
+    return evaluation, model, test, task
 
 
 def test_the_report_has_tables_facts_pictures_and_notes(parts):
-    evaluation, model, test, labels = parts
-    report = render_report(evaluation, model, test, labels, FACTS, HISTORY, ["One more thing."])
+    evaluation, model, test, task = parts
+    report = render_report(evaluation, model, test, task, FACTS, HISTORY, ["One more thing."])
     assert set(report.pictures) == {"sources.png", "confusion.png", "reliability.png", "training.png", "valence.png"}
     for expected in (
         "12,345 rows: 80% of the train split",
         "Some CPU (cpu, fp32, 2 threads)",
-        "| scorer | accuracy | macro F1 | weighted F1 | Pearson r | ECE |",
+        "| scorer | accuracy | macro F1 | weighted F1 | Pearson r | ECE | Brier |",
         "## Pearson r by source",
         "| scorer | movies | tweets |",
         "It is part of the consensus that it is judged by",
@@ -65,7 +65,7 @@ def test_the_report_has_tables_facts_pictures_and_notes(parts):
         "- majority class: ",
     ):
         assert expected in report.markdown
-    for label in labels:
+    for label in task.labels:
         assert f"\n| {label} | " in report.markdown
     for name in report.pictures:
         assert f"]({name})" in report.markdown
@@ -89,7 +89,7 @@ def test_the_json_holds_every_number_and_reads_back(parts):
 
 def test_the_headline_has_one_line_per_scorer_and_a_dash_for_what_is_not_there(parts):
     lines = headline(parts[0].frame).splitlines()
-    assert lines[0].split() == ["scorer", "accuracy", "macro", "F1", "weighted", "F1", "Pearson", "r", "ECE"]
+    assert lines[0].split() == ["scorer", "accuracy", "macro", "F1", "weighted", "F1", "Pearson", "r", "ECE", "Brier"]
     assert [line.split("  ")[0] for line in lines[2:]] == [
         "fine-tuned model",
         "majority class",
@@ -102,10 +102,10 @@ def test_the_headline_has_one_line_per_scorer_and_a_dash_for_what_is_not_there(p
 
 
 def test_a_task_without_ratings_has_a_report_without_valence(parts):
-    _, model, test, labels = parts
-    plain = predictions_of_probabilities("fine-tuned model", model.probabilities, labels)
+    _, model, test, task = parts
+    plain = predictions_of_probabilities("fine-tuned model", model.probabilities, task.labels)
     unrated = test.assign(mean_rating=None)
-    report = render_report(evaluate([plain], unrated, labels, "m", "d", 1, samples=50), plain, unrated, labels, FACTS, [])
+    report = render_report(evaluate([plain], unrated, task, "m", "d", 1, samples=50), plain, unrated, task, FACTS, [])
     assert set(report.pictures) == {"sources.png", "confusion.png", "reliability.png"}
     assert "Pearson r by source" not in report.markdown
 
