@@ -48,11 +48,12 @@ DATES = re.compile(
     rf"|(?<![\d{_ZH_DIGITS}])(?:1[0-2]|0?[1-9]|十[一二]?|[一二三四五六七八九])月(?:(?:\d{{1,2}}|[{_ZH_DIGITS}]{{1,3}})[日号])"
     r"|(?:星期|礼拜)[一二三四五六日天]|(?<![一每])周[一二三四五六日](?!年)|今天|明天|昨天|后天|前天"
 )
+_NUMBER = r"(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?"
 _SCALE = r"(?:[ -]?(?:thousand|million|billion|trillion)\b|(?:[kKmM]|bn)\b|[百千万亿]+)"
 MONEY = re.compile(
-    rf"(?:US|A|C|HK)?[$€£¥¥]\s?\d[\d,]*(?:\.\d+)?{_SCALE}?"
-    rf"|(?<![\w.,$])\d[\d,]*(?:\.\d+)?{_SCALE}? ?(?:dollars?|bucks?|cents?|euros?|yuan|USD|EUR|RMB)\b"
-    r"|\d[\d,]*(?:\.\d+)?[十百千万亿]*(?:块钱|美元|欧元|日元|英镑|港元|港币|人民币|元(?![旦素件宵音月]))"
+    rf"(?:US|A|C|HK)?[$€£¥¥]\s?{_NUMBER}{_SCALE}?"
+    rf"|(?<![\w.,$]){_NUMBER}{_SCALE}? ?(?:dollars?|bucks?|cents?|euros?|yuan|USD|EUR|RMB)\b"
+    rf"|(?<!\d)(?<!\d[.,]){_NUMBER}[十百千万亿]*(?:块钱|美元|欧元|日元|英镑|港元|港币|人民币|元(?![旦素件宵音月]))"
     r"|[一二三四五六七八九十百千万亿两]{1,8}(?:块钱|美元|欧元|日元|英镑|港元|元(?![旦素件宵音月]))"
 )
 # A name after @; not the middle of an e-mail address.

@@ -3,7 +3,7 @@
 A check that cannot run fails; an increment that fails any ERROR expectation is rejected and stays invisible.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -14,6 +14,7 @@ from resources import liveness
 from resources.lakehouse import Lakehouse
 from resources.ledger import Increment
 
+Validator = Callable[[pd.DataFrame, Sequence[Expectation]], list[Verdict]]
 SUMMABLE: tuple[str, ...] = ("unexpected_count", "missing_count")
 
 
@@ -30,39 +31,45 @@ class AuditedIncrement:
         return all(verdict.passed or verdict.expectation.severity == "WARN" for verdicts in self.verdicts.values() for verdict in verdicts)
 
 
-def audit(lakehouse: Lakehouse, producer: str, suites: Sequence[Suite], run_id: str) -> list[AuditedIncrement]:
+def audit(
+    lakehouse: Lakehouse, producer: str, suites: Sequence[Suite], run_id: str, validator: Validator = validate
+) -> list[AuditedIncrement]:
     """Validate and decide every increment of a producer that waits and is not another live run's to decide."""
     waiting = [
         increment
         for increment in lakehouse.staged(producer)
         if increment.run_id == run_id or not liveness.is_alive_elsewhere(lakehouse.runs_folder, increment.run_id)
     ]
-    return [_decide(lakehouse, increment, suites) for increment in waiting]
+    return [_decide(lakehouse, increment, suites, validator) for increment in waiting]
 
 
-def _decide(lakehouse: Lakehouse, increment: Increment, suites: Sequence[Suite]) -> AuditedIncrement:
+def _decide(lakehouse: Lakehouse, increment: Increment, suites: Sequence[Suite], validator: Validator) -> AuditedIncrement:
     """Decide one increment before the next is looked at, so that keys of two partitions are compared with each other too."""
-    result = AuditedIncrement(increment, verdicts_on(lakehouse, increment, suites))
+    result = AuditedIncrement(increment, verdicts_on(lakehouse, increment, suites, validator))
     lakehouse.decide(increment, approved=result.is_approved)
     return result
 
 
-def verdicts_on(lakehouse: Lakehouse, increment: Increment, suites: Sequence[Suite]) -> dict[str, list[Verdict]]:
+def verdicts_on(
+    lakehouse: Lakehouse, increment: Increment, suites: Sequence[Suite], validator: Validator = validate
+) -> dict[str, list[Verdict]]:
     """Verdicts on one increment, per table, in the suites' order."""
     facts = lakehouse.facts(increment)
-    return {suite.table.name: _verdicts_on_table(lakehouse, increment, suite, facts) for suite in suites}
+    return {suite.table.name: _verdicts_on_table(lakehouse, increment, suite, facts, validator) for suite in suites}
 
 
-def _verdicts_on_table(lakehouse: Lakehouse, increment: Increment, suite: Suite, facts: dict[str, float]) -> list[Verdict]:
+def _verdicts_on_table(
+    lakehouse: Lakehouse, increment: Increment, suite: Suite, facts: dict[str, float], validator: Validator
+) -> list[Verdict]:
     about_facts = [expectation for expectation in suite.expectations if expectation.looks_at == "facts"]
     about_rows = [expectation for expectation in suite.expectations if expectation.looks_at == "rows"]
     table_facts = lakehouse.table_facts(suite.table.name, increment)
     swallowed = {"rows_swallowed": 0.0 if table_facts["rows_staged"] else max(facts["rows_in"], facts["rows_left_unread"])}
-    verdicts = validate(pd.DataFrame([facts | table_facts | swallowed]), about_facts)
+    verdicts = validator(pd.DataFrame([facts | table_facts | swallowed]), about_facts)
     if about_rows and table_facts["rows_staged"]:
         columns = sorted({column for expectation in about_rows for column in expectation.columns})
         chunks = lakehouse.staged_rows(suite.table.name, increment.increment_id, columns)
-        verdicts += merge(about_rows, (validate(chunk, about_rows) for chunk in chunks))
+        verdicts += merge(about_rows, (validator(chunk, about_rows) for chunk in chunks))
     else:
         verdicts += [Verdict(expectation, passed=True) for expectation in about_rows]
     order = {expectation.name: position for position, expectation in enumerate(suite.expectations)}

@@ -79,3 +79,29 @@ def test_an_empty_split_is_an_empty_file(tmp_path):
 def test_rows_out_of_order_are_refused(tmp_path, order):
     with pytest.raises(ValueError, match="Expected rows in the order of distinct document ids"):
         write(tmp_path / "set", rows(["a", "b"], ["好评", "差评"]).assign(document_id=order))
+
+
+def test_lists_are_counted_label_by_label(tmp_path):
+    task = {"kind": "token_classification", "labels": ["PERSON", "地点"]}
+    project = Project.model_validate(PROJECT.model_dump(mode="json") | {"task": task})
+    both = '[{"start":0,"end":1,"label":"PERSON"},{"start":1,"end":2,"label":"地点"},{"start":2,"end":3,"label":"地点"}]'
+    folder = tmp_path / "set"
+    folder.mkdir()
+    writer = DatasetWriter(folder, project.task)
+    writer.write(rows(["王在沪京", "上海", "none", "好"], [both, "[]", "[]", '[{"start":0,"end":1,"label":"PERSON"}]']))
+    dataset = writer.finish()
+    assert dataset.rows == {"train": 2, "dev": 1, "test": 1}
+    assert dataset.label_counts("train") == {"PERSON": 1, "地点": 1, "(none)": 1}
+    dataset.describe(project, ["increment-1"], silver_rows=3)
+    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["labels"] == {"train": {"(none)": 1, "PERSON": 1, "地点": 1}, "dev": {"(none)": 1}, "test": {"PERSON": 1}}
+    assert manifest["silver_rows"] == 3
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert "| shop | 地点 | 1 | 0 | 0 |" in card
+    assert "**Silver labels:** 3 of 4 rows were labelled by labeling functions alone; no person looked at them." in card
+
+
+def test_labels_of_people_are_not_called_silver(tmp_path):
+    dataset = write(tmp_path / "set", rows(["很好"], ["好评"]))
+    dataset.describe(PROJECT, [], silver_rows=0)
+    assert "Silver" not in (tmp_path / "set" / "README.md").read_text(encoding="utf-8")
