@@ -56,12 +56,16 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class _Judged:
-    """A scorer with the sums of the rows that it has an answer for, and the same over words where answers are labelled spans."""
+    """A scorer with the sums of the rows that it has an answer for, and the same over words where answers are labelled spans.
+
+    For spans also the kinds of error of each of those rows: (rows, kinds).
+    """
 
     predictions: Predictions
     has_answer: Mask
     rows: Statistics
     words: Statistics | None
+    errors: pd.DataFrame | None
 
 
 @dataclass(frozen=True)
@@ -111,16 +115,15 @@ def evaluate(
         raise ValueError("evaluation: expected test rows, found none; enlarge the data set or storage.test_share")
     bench = _Bench(test, task, seed, samples)
     judged = [bench.judge(scorer) for scorer in scorers]
-    for scorer in judged:
-        for name, mask in slices_of(test):
+    for name, mask in slices_of(test):
+        for scorer in judged:
             bench.measure(scorer, name, mask)
-    for rival in judged[1:]:
-        for name, mask in slices_of(test):
+        for rival in judged[1:]:
             bench.compare(judged[0], rival, name, mask)
     frame = pd.DataFrame(bench.found, columns=["scorer", "slice", "metric", "value", "low", "high", "rows_count"])
     frame.insert(0, "model_id", model_id)
     frame.insert(1, "dataset_version", dataset_version)
-    return Evaluation(frame[EVALUATION_REPORT.column_names()], tuple(f"{note} ({', '.join(at)})." for note, at in bench.notes.items()))
+    return Evaluation(frame[EVALUATION_REPORT.column_names()], tuple(bench.notes()))
 
 
 class _Bench:
@@ -129,7 +132,9 @@ class _Bench:
     def __init__(self, test: pd.DataFrame, task: Task, seed: int, samples: int) -> None:
         self.test, self.task, self.seed, self.samples = test, task, seed, samples
         self.found: list[tuple[str, str, str, float, float, float, int]] = []
-        self.notes: dict[str, list[str]] = {}
+        self._weights: tuple[int, list[Floats]] = (0, [])
+        self._gaps: dict[str, list[str]] = {}
+        self._undefined: dict[tuple[str, str], list[str]] = {}
         self._measured: dict[tuple[str, str], _Measured] = {}
 
     def judge(self, scorer: Predictions) -> _Judged:
@@ -137,20 +142,28 @@ class _Bench:
         has_answer = np.array([answer is not None for answer in scorer.labels], dtype=bool)
         predictions, test = scorer.take(has_answer), self.test[has_answer]
         words = word_statistics_of(predictions, test, self.task) if self.task.kind == "token_classification" else None
-        return _Judged(scorer, has_answer, statistics_of(predictions, test, self.task), words)
+        errors = None
+        if self.task.has_spans:
+            pairs = zip(*span_pairs(predictions, test, self.task), strict=True)
+            errors = pd.DataFrame([error_counts([truth], [found]) for truth, found in pairs])
+        return _Judged(scorer, has_answer, statistics_of(predictions, test, self.task), words, errors)
 
     def measure(self, scorer: _Judged, name: str, mask: Mask) -> None:
         answered = mask & scorer.has_answer
         if answered.sum() < mask.sum():
-            note = f"{scorer.predictions.scorer}: not every row has a prediction, and such rows are left out"
-            self._note(note, f"{name} {int(mask.sum() - answered.sum())} of {int(mask.sum())}")
+            gap = f"{name} {int(mask.sum() - answered.sum())} of {int(mask.sum())}"
+            self._gaps.setdefault(scorer.predictions.scorer, []).append(gap)
         if not answered.any():
             return
         measured = self._draw(scorer.rows, scorer.has_answer, answered)
         self._measured[scorer.predictions.scorer, name] = measured
         part = scorer.rows.take(answered[scorer.has_answer]).total()
         entries = measured.entries() + label_entries(part, self.task.labels)
-        entries += self._entries_of_kind(scorer.predictions.take(answered), self.test[answered], part)
+        if scorer.errors is not None:
+            kinds = scorer.errors[answered[scorer.has_answer]].sum()
+            entries += [(f"errors/{kind}", float(count), np.nan, np.nan) for kind, count in kinds.items()]
+        else:
+            entries += self._entries_of_kind(scorer.predictions.take(answered), self.test[answered], part)
         if scorer.words is not None:
             entries += self._word_entries(scorer.words, scorer.has_answer, answered)
         self._add(scorer.predictions.scorer, name, entries, int(answered.sum()))
@@ -178,13 +191,11 @@ class _Bench:
         """The same seed draws the same groups for every scorer with an answer for these rows: that is what makes comparisons paired."""
         part = statistics.take(rows[has_answer])
         groups = part.by_group(number_groups(self.test[rows]))
-        drawn = bootstrap_metrics(groups, bootstrap_weights(len(groups.labels), self.samples, self.seed))
-        return _Measured(compute_metrics(part.total()), drawn)
+        if len(groups.labels) != self._weights[0]:
+            self._weights = len(groups.labels), bootstrap_weights(len(groups.labels), self.samples, self.seed)
+        return _Measured(compute_metrics(part.total()), bootstrap_metrics(groups, self._weights[1]))
 
     def _entries_of_kind(self, predictions: Predictions, test: pd.DataFrame, total: Statistics) -> list[Entry]:
-        if self.task.has_spans:
-            counts = error_counts(*span_pairs(predictions, test, self.task))
-            return [(f"errors/{kind}", float(count), np.nan, np.nan) for kind, count in counts.items()]
         if self.task.kind != "multi_label_classification":
             return _confusion_entries(predictions, test, self.task.labels)
         if total.squared_errors is None:
@@ -200,11 +211,21 @@ class _Bench:
     def _add(self, scorer: str, name: str, entries: Sequence[Entry], rows: int) -> None:
         for metric, value, *_ in entries:
             if np.isnan(value):
-                self._note(f"{scorer}: {metric} is not defined and left out", name)
+                self._undefined.setdefault((scorer, metric), []).append(name)
         self.found += [(scorer, name, *entry, rows) for entry in entries if not np.isnan(entry[1])]
 
-    def _note(self, note: str, where: str) -> None:
-        self.notes.setdefault(note, []).append(where)
+    def notes(self) -> list[str]:
+        """What was left out, a sentence each; metrics of one scorer that are missing at the same places share one."""
+        notes = [
+            f"{scorer}: not every row has a prediction, and such rows are left out ({', '.join(gaps)})."
+            for scorer, gaps in self._gaps.items()
+        ]
+        together: dict[tuple[str, str], list[str]] = {}
+        for (scorer, metric), places in self._undefined.items():
+            together.setdefault((scorer, ", ".join(places)), []).append(metric)
+        for (scorer, where), metrics in together.items():
+            notes.append(f"{scorer}: {', '.join(metrics)} {'is' if len(metrics) == 1 else 'are'} not defined and left out ({where}).")
+        return notes
 
 
 def label_entries(total: Statistics, labels: Sequence[str], prefix: str = "") -> list[Entry]:

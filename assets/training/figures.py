@@ -59,7 +59,7 @@ def choose_names(names: Sequence[str], installed: frozenset[str] | None = None) 
 def draw_confusion(confusion: Floats, names: DrawnNames) -> bytes:
     """Confusion matrix (labels, labels): rows true, columns predicted, colour by share of the true label."""
     share = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
-    figure, axes = _new_figure(4.4, 3.8)
+    figure, axes = new_figure(4.4, 3.8)
     axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
     for row, column in np.ndindex(*confusion.shape):
         colour = "white" if share[row, column] > 0.5 else "black"
@@ -68,7 +68,7 @@ def draw_confusion(confusion: Floats, names: DrawnNames) -> bytes:
     axes.set(xlabel="predicted", ylabel="consensus", title="Confusion matrix")
     axes.set_xticks(ticks, names.shown)
     axes.set_yticks(ticks, names.shown)
-    return _to_png(figure, names.font)
+    return to_png(figure, names.font)
 
 
 def draw_reliability(confidence: Floats, is_right: npt.NDArray[np.bool_]) -> bytes:
@@ -78,12 +78,12 @@ def draw_reliability(confidence: Floats, is_right: npt.NDArray[np.bool_]) -> byt
     filled = counts > 0
     right = np.bincount(bins, weights=is_right, minlength=CALIBRATION_BINS)[filled] / counts[filled]
     middle = np.bincount(bins, weights=confidence, minlength=CALIBRATION_BINS)[filled] / counts[filled]
-    figure, axes = _new_figure(4.4, 3.8)
+    figure, axes = new_figure(4.4, 3.8)
     axes.plot([0, 1], [0, 1], color=GREY, linestyle="--")
     axes.plot(middle, right, color=BLUE)
     axes.scatter(middle, right, s=10 + 150 * counts[filled] / counts.max(), color=BLUE)
     axes.set(xlabel="confidence", ylabel="share correct", title="Reliability", xlim=(0, 1), ylim=(0, 1))
-    return _to_png(figure, None)
+    return to_png(figure, None)
 
 
 def draw_sources(frame: pd.DataFrame, metric: str, scorers: Sequence[str], sources: Sequence[str], names: DrawnNames) -> bytes:
@@ -96,7 +96,7 @@ def draw_sources(frame: pd.DataFrame, metric: str, scorers: Sequence[str], sourc
         sources: Groups, in order.
         names: The sources' names as drawn.
     """
-    figure, axes = _new_figure(7.2, 3.8)
+    figure, axes = new_figure(7.2, 3.8)
     scorers = [scorer for scorer in scorers if ((frame["scorer"] == scorer) & (frame["metric"] == metric)).any()]
     width = 0.8 / max(1, len(scorers))
     for number, scorer in enumerate(scorers):
@@ -108,8 +108,9 @@ def draw_sources(frame: pd.DataFrame, metric: str, scorers: Sequence[str], sourc
         )
     axes.set_xticks(range(len(sources)), names.shown)
     axes.set(ylabel=metric, title=f"{metric} by source, with 95 % intervals", ylim=(min(0.0, axes.get_ylim()[0]), 1.0))
-    figure.legend(fontsize=7, ncols=min(4, max(1, len(scorers))), loc="outside lower center")
-    return _to_png(figure, names.font)
+    if axes.containers:
+        figure.legend(fontsize=7, ncols=min(4, max(1, len(scorers))), loc="outside lower center")
+    return to_png(figure, names.font)
 
 
 def draw_label_f1(frame: pd.DataFrame, scorers: Sequence[str], labels: Sequence[str], names: DrawnNames) -> bytes:
@@ -121,7 +122,7 @@ def draw_label_f1(frame: pd.DataFrame, scorers: Sequence[str], labels: Sequence[
         labels: Groups, in order.
         names: The labels' names as drawn.
     """
-    figure, axes = _new_figure(7.2, 3.8)
+    figure, axes = new_figure(7.2, 3.8)
     width = 0.8 / max(1, len(scorers))
     for number, scorer in enumerate(scorers):
         values = [value_of(frame, scorer, f"f1/{label}")[0] for label in labels]
@@ -129,8 +130,9 @@ def draw_label_f1(frame: pd.DataFrame, scorers: Sequence[str], labels: Sequence[
         axes.bar(places, np.nan_to_num(np.array(values)), width * 0.9, label=scorer, color=f"C{number}")
     axes.set_xticks(range(len(labels)), names.shown, rotation=30 if len(labels) > 6 else 0)
     axes.set(ylabel="F1", title="F1 by label", ylim=(0, 1))
-    figure.legend(fontsize=7, ncols=min(4, max(1, len(scorers))), loc="outside lower center")
-    return _to_png(figure, names.font)
+    if axes.containers:
+        figure.legend(fontsize=7, ncols=min(4, max(1, len(scorers))), loc="outside lower center")
+    return to_png(figure, names.font)
 
 
 def draw_training(evaluations: Sequence[dict[str, float]]) -> bytes:
@@ -139,7 +141,7 @@ def draw_training(evaluations: Sequence[dict[str, float]]) -> bytes:
     Args:
         evaluations: Entries with `epoch`, and `train_loss`, `dev_loss`, `dev_macro_f1` where they are known.
     """
-    figure, axes = _new_figure(4.4, 3.4)
+    figure, axes = new_figure(4.4, 3.4)
     epochs = [entry["epoch"] for entry in evaluations]
     for key, name, marker, colour in (
         ("train_loss", "train loss", "o", GREY),
@@ -150,26 +152,26 @@ def draw_training(evaluations: Sequence[dict[str, float]]) -> bytes:
         axes.plot(epochs, [np.nan if value is None else value for value in values], marker=marker, color=colour, label=name)
     axes.set(xlabel="epoch", title="Training", xlim=(0, 1.05 * max(epochs)), ylim=(0, None))
     axes.legend(fontsize=7)
-    return _to_png(figure, None)
+    return to_png(figure, None)
 
 
 def draw_valence(valence: Floats, ratings: Floats) -> bytes:
     """Predicted valence against the mean human rating, one point per document that has one (at most 3,000, evenly picked)."""
     rows = np.flatnonzero(np.isfinite(valence) & np.isfinite(ratings))
     rows = rows[:: max(1, -(-len(rows) // MOST_POINTS))]
-    figure, axes = _new_figure(4.4, 3.8)
+    figure, axes = new_figure(4.4, 3.8)
     axes.scatter(ratings[rows], valence[rows], s=4, alpha=0.35, color=BLUE, linewidths=0)
     axes.set(xlabel="mean human rating", ylabel="predicted P(pos) - P(neg)", title="Valence", ylim=(-1.05, 1.05))
-    return _to_png(figure, None)
+    return to_png(figure, None)
 
 
-def _new_figure(width: float, height: float) -> tuple[Figure, Axes]:
+def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
     figure = Figure(figsize=(width, height), dpi=90, layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.add_subplot()
 
 
-def _to_png(figure: Figure, font: str | None) -> bytes:
+def to_png(figure: Figure, font: str | None) -> bytes:
     if font is not None:
         for text in figure.findobj(lambda artist: hasattr(artist, "set_fontfamily")):
             text.set_fontfamily([font, "DejaVu Sans"])  # type: ignore[attr-defined]

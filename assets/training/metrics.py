@@ -226,8 +226,11 @@ def _draw(random: np.random.Generator, samples: int, group_count: int) -> Floats
 
 
 def _sum_by_group(part: Floats, groups: Ints) -> Floats:
-    sums = np.zeros((int(groups.max(initial=-1)) + 1, *part.shape[1:]))
-    np.add.at(sums, groups, part)
+    counts = np.bincount(groups)
+    if len(counts) == 0:
+        return np.zeros((0, *part.shape[1:]))
+    starts = np.concatenate([[0], np.cumsum(counts)[:-1]])
+    sums: Floats = np.add.reduceat(part[np.argsort(groups, kind="stable")], starts, axis=0)
     return sums
 
 

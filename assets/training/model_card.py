@@ -70,7 +70,7 @@ def render_model_card(manifest: Mapping[str, Any], evaluation: pd.DataFrame | No
         f"## Metrics · 指标\n\n{_metrics(measured, task)}",
         "## Limits · 局限\n\n" + "\n".join(f"- {line}" for line in _limits(manifest, measured, project)),
         f"## How to load · 加载方法\n\n{_loading(manifest)}",
-        f"## Provenance · 来源\n\n{_provenance(manifest)}",
+        f"## Provenance · 出处\n\n{_provenance(manifest)}",
     ]
     return "\n\n".join(sections) + "\n"
 

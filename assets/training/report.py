@@ -59,8 +59,8 @@ KIND_NOTES = {
     "token_classification": "A span is right when its start, end and label are. Accuracy is the share of texts whose spans are all right. "
     "In the table of words a word is a Chinese character, a run of other letters and digits, or any other single character; it does not "
     "depend on the model's tokenizer. Its averages leave out words outside all spans.",
-    "question_answering": "Exact match and macro F1 (the mean overlap of words, of Chinese characters) are those of SQuAD; micro F1 is that "
-    "of spans with the right start and end.",
+    "question_answering": "Exact match and macro F1 (the mean overlap of words, of Chinese characters) are those of SQuAD; micro F1 counts "
+    "spans with the right start and end.",
 }
 OVERLAP_NOTE = (
     "Movie-review sentences are cut from the reviews that SST and other public sets use too: a base model that has seen those texts "

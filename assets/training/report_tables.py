@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from assets.answers import decode_spans
 from assets.project import Task
 from assets.training.evaluation import COMPARED_METRICS, OVERALL, value_of
 from assets.training.metrics import Floats
@@ -28,7 +29,7 @@ METRIC_NAMES = {
     "brier": "Brier",
 }
 AVERAGES = ("micro", "macro", "weighted")
-LONGEST_ANSWER = 60
+LONGEST_ANSWER = 80
 """Characters of an answer shown in a table."""
 
 
@@ -130,7 +131,7 @@ def wrong_rows_table(model: Predictions, test: pd.DataFrame, is_right: npt.NDArr
         return ""
     found = test.iloc[chosen]
     rows = [
-        [document, escape(source), _shorten(label), _shorten(model.labels[row]), number(float(sureness[row]))]
+        [document, escape(source), _show(label, task), _show(model.labels[row], task), number(float(sureness[row]))]
         for document, source, label, row in zip(found["document_id"], found["source"], found["label"], chosen, strict=True)
     ]
     return table(["document", "source", "consensus", "predicted", "confidence"], rows)
@@ -203,8 +204,11 @@ def _sureness(model: Predictions, task: Task) -> Floats:
     return highest
 
 
-def _shorten(answer: object) -> str:
+def _show(answer: object, task: Task) -> str:
+    """An answer in a few words: spans by place and label, never by their text."""
     text = str(answer)
+    if task.has_spans:
+        text = "; ".join(f"{span.label} {span.start}–{span.end}" for span in decode_spans(text, task.labels)) or "none"
     return escape(text if len(text) <= LONGEST_ANSWER else f"{text[:LONGEST_ANSWER]}…")
 
 

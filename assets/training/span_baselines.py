@@ -7,6 +7,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -39,16 +40,22 @@ class Gazetteer:
         words = [text[start:end] for start, end in places]
         found, place = [], 0
         while place < len(words):
-            length = self._longest_at(words, place)
+            length = self._longest_at(words[place : place + self.most_words])
             if length:
                 label = self.labels[tuple(words[place : place + length])]
                 found.append(Span(places[place][0], places[place + length - 1][1], label))
             place += length or 1
         return found
 
-    def _longest_at(self, words: Sequence[str], place: int) -> int:
-        lengths = self.lengths.get(words[place], ())
-        return next((length for length in lengths if tuple(words[place : place + length]) in self.labels), 0)
+    @cached_property
+    def most_words(self) -> int:
+        """Words of the longest string."""
+        return max((lengths[0] for lengths in self.lengths.values()), default=0)
+
+    def _longest_at(self, words: Sequence[str]) -> int:
+        """Length of the longest string that these words begin with; 0 for none."""
+        lengths = self.lengths.get(words[0], ()) if words else ()
+        return next((length for length in lengths if length <= len(words) and tuple(words[:length]) in self.labels), 0)
 
 
 def compute_span_baselines(train: pd.DataFrame, test: pd.DataFrame, task: Task) -> list[Predictions]:

@@ -2,8 +2,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from assets.answers import Span, decode_spans, encode_spans
 from assets.project import RatingScale, Task
 from assets.training.baselines import (
+    choose_labels,
     compute_baselines,
     correlate_with_others,
     describe_human_rater,
@@ -14,6 +16,7 @@ from assets.training.baselines import (
     predict_tfidf,
     predict_vader,
 )
+from assets.training.span_baselines import find_context, find_likest_sentence, make_gazetteer, split_context
 
 LABELS = ("negative", "neutral", "positive")
 
@@ -140,3 +143,128 @@ def test_the_report_is_told_what_one_rater_knows_of_the_others(documents):
     test = documents(60, 2, "test")
     (sentence,) = describe_human_rater(test, 5)
     assert sentence.endswith(f"Pearson r {correlate_with_others(test, 5):.3f}.")
+
+
+def test_a_relation_has_the_baselines_of_one_label():
+    relations = Task(kind="relation_extraction", labels=("works_for", "无"))
+    train = pd.DataFrame(
+        {"text": ["[E1]Ann[/E1] joined [E2]IBM[/E2]", "[E1]Ann[/E1] saw [E2]IBM[/E2]"] * 5, "label": ["works_for", "无"] * 5}
+    )
+    found = compute_baselines(train, train, relations, 1)
+    assert [baseline.scorer for baseline in found] == ["majority class", "TF-IDF + logistic regression"]
+    assert found[1].labels.tolist() == train["label"].tolist()
+
+
+TOPICS = Task(kind="multi_label_classification", labels=("sports", "钱", "rare", "always"))
+
+
+def test_sets_of_labels_have_frequencies_and_one_regression_per_label():
+    train = pd.DataFrame(
+        {
+            "text": ["球赛 game", "bank 银行", "game at the bank", "球赛"] * 6,
+            "label": ['["sports","always"]', '["钱","always"]', '["sports","钱","always"]', '["sports","always"]'] * 6,
+        }
+    )
+    test = pd.DataFrame({"text": ["a game", "银行", "nothing"]})
+    frequencies, tfidf = compute_baselines(train, test, TOPICS, 1)
+    assert (frequencies.scorer, tfidf.scorer) == ("label frequencies", "TF-IDF + logistic regression")
+    assert frequencies.labels.tolist() == ['["sports","钱","always"]'] * 3
+    assert frequencies.probabilities.tolist() == [[0.75, 0.5, 0.0, 1.0]] * 3
+    assert tfidf.labels.tolist()[:2] == ['["sports","always"]', '["钱","always"]']
+    assert tfidf.probabilities[:, 2].tolist() == [0.0] * 3
+
+
+def test_sets_of_labels_that_never_vary_have_no_regression():
+    train = pd.DataFrame({"text": ["a", "b"], "label": ['["always"]'] * 2})
+    assert [baseline.scorer for baseline in compute_baselines(train, train, TOPICS, 1)] == ["label frequencies"]
+
+
+def test_labels_that_are_likelier_than_not_are_chosen():
+    assert choose_labels("x", np.array([[0.5, 0.49, 0.0, 1.0], [0.1] * 4]), TOPICS.labels).labels.tolist() == ['["sports","always"]', "[]"]
+
+
+NAMES = Task(kind="token_classification", labels=("PER", "地点"))
+
+
+def marked(text, *parts):
+    """A text and the answer of the parts of it, each (words, label)."""
+    return text, encode_spans(Span(text.index(part), text.index(part) + len(part), label) for part, label in parts)
+
+
+def found_in(text, *rows):
+    gazetteer = make_gazetteer([text for text, _ in rows], [answer for _, answer in rows], NAMES.labels)
+    return [(text[span.start : span.end], span.label) for span in gazetteer.find(text)]
+
+
+@pytest.mark.parametrize(
+    ("text", "rows", "found"),
+    [
+        ("Ann left", [marked("Ann ran", ("Ann", "PER"))], [("Ann", "PER")]),
+        ("Anna left", [marked("Ann ran", ("Ann", "PER"))], []),
+        ("ann left", [marked("Ann ran", ("Ann", "PER"))], []),
+        (
+            "New York  City",
+            [marked("New York", ("New York", "地点")), marked("New York City", ("New York City", "地点"))],
+            [("New York  City", "地点")],
+        ),
+        ("New York New", [marked("New York", ("New York", "地点"))], [("New York", "地点")]),
+        ("Bern, Bern", [marked("in Bern", ("Bern", "地点"))], [("Bern", "地点"), ("Bern", "地点")]),
+        ("小明去上海市", [marked("小明", ("小明", "PER")), marked("在上海", ("上海", "地点"))], [("小明", "PER"), ("上海", "地点")]),
+        (
+            "Jordan",
+            [marked("Jordan", ("Jordan", "地点")), marked("Jordan", ("Jordan", "PER")), marked("Jordan", ("Jordan", "地点"))],
+            [("Jordan", "地点")],
+        ),
+        ("Jordan", [marked("Jordan", ("Jordan", "地点")), marked("Jordan", ("Jordan", "PER"))], [("Jordan", "PER")]),
+        ("in New", [marked("New York", ("New York", "地点")), marked("New", ("New", "PER"))], [("New", "PER")]),
+        ("在北", [marked("北京", ("北京", "地点")), marked("北", ("北", "PER"))], [("北", "PER")]),
+        ("anything 都行", [marked("nothing")], []),
+        ("", [marked("Ann", ("Ann", "PER"))], []),
+    ],
+)
+def test_a_gazetteer_finds_the_longest_known_words_with_their_commonest_label(text, rows, found):
+    assert found_in(text, *rows) == found
+
+
+def test_labelled_spans_have_nothing_and_a_gazetteer_beside_them():
+    train = pd.DataFrame([marked("小明 met Ann", ("小明", "PER"), ("Ann", "PER"))], columns=["text", "label"])
+    nothing, gazetteer = compute_baselines(train, pd.DataFrame({"text": ["Ann and 小明", "nobody"]}), NAMES, 1)
+    assert (nothing.scorer, nothing.labels.tolist()) == ("no spans", ["[]", "[]"])
+    assert gazetteer.scorer == "gazetteer of the train split"
+    assert [decode_spans(answer, NAMES.labels) for answer in gazetteer.labels] == [(Span(0, 3, "PER"), Span(8, 10, "PER")), ()]
+
+
+ENGLISH_QUESTION = "[Q] Who wrote it? [C] It is 3.5 years old. Ann Lee wrote it! Few read it"
+CHINESE_QUESTION = "[Q] 谁写了红楼梦？ [C] 这本书很长。曹雪芹写了红楼梦。很好看"
+
+
+@pytest.mark.parametrize(
+    ("text", "sentences", "likest"),
+    [
+        (ENGLISH_QUESTION, ["It is 3.5 years old.", "Ann Lee wrote it!", "Few read it"], "Ann Lee wrote it!"),
+        (CHINESE_QUESTION, ["这本书很长。", "曹雪芹写了红楼梦。", "很好看"], "曹雪芹写了红楼梦。"),
+        ("no markers. At all", ["no markers.", "At all"], "no markers."),
+    ],
+)
+def test_the_sentences_of_a_context_are_found_and_the_likest_is_picked(text, sentences, likest):
+    assert [text[span.start : span.end] for span in split_context(text, "answer")] == sentences
+    (span,) = find_likest_sentence(text, "answer")
+    assert text[span.start : span.end] == likest
+
+
+@pytest.mark.parametrize("text", ["[Q] who? [C]", "[Q] 谁？ [C]  "])
+def test_an_empty_context_has_no_answer(text):
+    assert find_context(text, "answer") == split_context(text, "answer") == find_likest_sentence(text, "answer") == []
+
+
+def test_questions_have_four_answers_beside_the_model():
+    questions = Task(kind="question_answering", labels=("answer",))
+    train = pd.DataFrame({"text": [ENGLISH_QUESTION], "label": ["[]"]})
+    found = compute_baselines(train, pd.DataFrame({"text": [CHINESE_QUESTION]}), questions, 1)
+    parts = {baseline.scorer: decode_spans(baseline.labels[0], ("answer",)) for baseline in found}
+    assert {name: "".join(CHINESE_QUESTION[span.start : span.end] for span in spans) for name, spans in parts.items()} == {
+        "no spans": "",
+        "first sentence": "这本书很长。",
+        "sentence most like the question": "曹雪芹写了红楼梦。",
+        "whole context": "这本书很长。曹雪芹写了红楼梦。很好看",
+    }
