@@ -430,6 +430,76 @@ CHAMPION_MODEL = Table(
     ("decision_id",),
 )
 
+HYPERPARAMETER_SEARCH = Table(
+    "hyperparameter_search",
+    "hyperparameter_search",
+    "One row per trial of a search for training settings, judged on the dev split.",
+    (
+        Column("study_id", "VARCHAR", "The search's name, and a hash of data set, space and fixed settings."),
+        Column("study", "VARCHAR", "The search's name: what `training.recipe` asks for."),
+        Column("trial", "BIGINT", "Number of the trial, from 0.", minimum=0),
+        Column("dataset_version", "VARCHAR", "Data set that was trained and judged on."),
+        Column(
+            "state",
+            "VARCHAR",
+            "How it ended; an interrupted trial is tried again under another number.",
+            allowed=("complete", "pruned", "failed", "interrupted"),
+        ),
+        Column("params", "VARCHAR", "The settings tried, as JSON."),
+        Column(
+            "dev_macro_f1", "DOUBLE", "Macro F1 on dev at the lowest dev loss, or where it was ended.", nullable=True, minimum=0, maximum=1
+        ),
+        Column("dev_loss", "DOUBLE", "Loss on dev there.", nullable=True),
+        Column("best_epoch", "DOUBLE", "Epoch of that moment.", nullable=True, minimum=0),
+        Column("seconds", "DOUBLE", "Wall time of the trial.", minimum=0),
+        Column("is_best", "BOOLEAN", "The winner so far; at most one per study."),
+        Column("reason", "VARCHAR", "Why it did not complete.", nullable=True),
+    ),
+    ("study_id", "trial"),
+    latest_by_key=True,
+)
+
+LEARNING_CURVE = Table(
+    "learning_curve",
+    "learning_curve",
+    "One row per training on a part of the train split, slice and metric on the dev split.",
+    (
+        Column("study_id", "VARCHAR", "Hash of data set, training settings and settings of the study."),
+        Column("dataset_version", "VARCHAR", "Data set that was trained and judged on."),
+        Column("method", "VARCHAR", "How it was trained.", allowed=("fine_tuning", "few_shot_head")),
+        Column("share", "DOUBLE", "Share of the train split asked for.", minimum=0, maximum=1),
+        Column("train_rows", "BIGINT", "Rows trained on.", minimum=1),
+        Column("seed", "BIGINT", "Random seed."),
+        Column("slice", "VARCHAR", "`overall` or `source=<name>`."),
+        Column("metric", "VARCHAR", "Name of the metric."),
+        Column("value", "DOUBLE", "Its value on dev."),
+    ),
+    ("study_id", "method", "share", "seed", "slice", "metric"),
+    latest_by_key=True,
+)
+
+ABLATION_REPORT = Table(
+    "ablation_report",
+    "ablation_report",
+    "One row per source or labeling function left out of the train split, and slice of the dev split: what it was worth.",
+    (
+        Column("study_id", "VARCHAR", "Hash of data set, training settings, settings of the study and the votes left out."),
+        Column("dataset_version", "VARCHAR", "Data set that was trained and judged on."),
+        Column("kind", "VARCHAR", "What was left out.", allowed=("source", "labeling_function")),
+        Column("removed", "VARCHAR", "Its name."),
+        Column("slice", "VARCHAR", "`overall` or `source=<name>`."),
+        Column("train_rows_changed", "BIGINT", "Train rows that were lost, or whose label or distribution changed.", minimum=0),
+        Column("with_all", "DOUBLE", "Macro F1 on dev when trained on everything.", minimum=0, maximum=1),
+        Column("without", "DOUBLE", "Macro F1 on dev when trained without it.", minimum=0, maximum=1),
+        Column("difference", "DOUBLE", "What it was worth: `with_all` - `without`; above 0 it helps.", minimum=-1, maximum=1),
+        Column("low", "DOUBLE", "Lower end of the paired bootstrap 95 % interval of the difference.", nullable=True),
+        Column("high", "DOUBLE", "Upper end of it.", nullable=True),
+        Column("is_trained", "BOOLEAN", "False when leaving it out changes no label, so that nothing had to be trained."),
+    ),
+    ("study_id", "kind", "removed", "slice"),
+    latest_by_key=True,
+)
+
 TABLES: dict[str, Table] = {
     table.name: table
     for table in (
@@ -453,6 +523,9 @@ TABLES: dict[str, Table] = {
         FINE_TUNED_MODEL,
         EVALUATION_REPORT,
         CHAMPION_MODEL,
+        HYPERPARAMETER_SEARCH,
+        LEARNING_CURVE,
+        ABLATION_REPORT,
     )
 }
 

@@ -1,38 +1,21 @@
 """The `textmill` command: thin commands over the same definitions that the UI runs. `--json` prints for programs."""
 
 import json
-import signal
-import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
-import psutil
 import typer
 
 from dagster_project.configuration import ConfigurationError
+from dagster_project.model_commands import MODEL_COMMANDS
+from dagster_project.printing import JsonOption, say
+from dagster_project.servers import run_until_stopped
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="From collected text to models that can be trusted.")
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 ARCHIVES = ".textmill/archives"
-
-
-def say(rows: Sequence[Mapping[str, Any]], as_json: bool) -> None:
-    """Print rows as JSON, or as a table whose columns are as wide as what they hold."""
-    if as_json:
-        print(json.dumps(list(rows), ensure_ascii=False, indent=2, default=str))
-        return
-    if not rows:
-        print("nothing")
-        return
-    columns = list(rows[0])
-    table = [columns, *[[str(row[column]) for column in columns] for row in rows]]
-    widths = [max(len(line[position]) for line in table) for position in range(len(columns))]
-    for line in table:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
 @app.command()
@@ -48,7 +31,7 @@ def setup(gpu_slots: Annotated[int, typer.Option(help="Trainings at a time.")] =
 
 @app.command("run")
 def run_command(
-    job: Annotated[str, typer.Argument(help="refresh, retrain or everything")],
+    job: Annotated[str, typer.Argument(help="refresh, retrain, everything, search or study")],
     full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Recompute everything.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -92,30 +75,6 @@ def dev(
         if with_demo:
             serve_demo_sources(stack)
         raise typer.Exit(run_until_stopped(command, REPOSITORY))
-
-
-def run_until_stopped(command: Sequence[str], folder: Path) -> int:
-    """Run a server in the foreground; being stopped politely, or by Ctrl-C, stops the server and its children too."""
-    server = subprocess.Popen(command, cwd=folder)
-    signal.signal(signal.SIGTERM, lambda _number, _frame: stop_with_children(server.pid))
-    while True:
-        try:
-            return server.wait()
-        except KeyboardInterrupt:  # the terminal has sent it to the server as well
-            continue
-
-
-def stop_with_children(pid: int, patience_seconds: float = 10.0) -> None:
-    """Ask a process and everything it started to end, and end what has not by then."""
-    parent = psutil.Process(pid)
-    processes = [*parent.children(recursive=True), parent]
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):
-            process.terminate()
-    _, stubborn = psutil.wait_procs(processes, timeout=patience_seconds)
-    for process in stubborn:
-        with suppress(psutil.NoSuchProcess):
-            process.kill()
 
 
 @app.command()
@@ -197,11 +156,14 @@ def search(
 
 
 @app.command()
-def why(document_id: Annotated[str, typer.Argument(help="Id of a document.")], as_json: JsonOption = True) -> None:
-    """Trace a document: raw bytes, revisions, refusal or cluster, votes, label, data set, and the increments that made them."""
+def why(document_id: Annotated[str, typer.Argument(help="Id of a document or of a model.")], as_json: JsonOption = True) -> None:
+    """Trace a document (or a model): raw bytes, revisions, refusal or cluster, votes, label, data set, and the increments behind them."""
+    from dagster_project.model_lifecycle import trace_model
     from dagster_project.queries import trace_document
 
-    say([trace_document(resource("lakehouse"), document_id)], as_json)
+    is_model = document_id.startswith("model-")
+    traced = trace_model(resource("lakehouse"), resource("object_store"), document_id) if is_model else None
+    say([traced or trace_document(resource("lakehouse"), document_id)], as_json)
 
 
 @app.command()
@@ -216,16 +178,8 @@ def report(as_json: JsonOption = False) -> None:
     print(f"\n{found.headline}\n\nReport: {found.location}")
 
 
-@app.command()
-def rollback(
-    to: Annotated[str | None, typer.Option(help="Model to return to; the previous champion by default.")] = None,
-    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "rolled back by command",
-    as_json: JsonOption = False,
-) -> None:
-    """Make the previous champion the champion again; the decision is recorded."""
-    from dagster_project.queries import roll_back
-
-    say([roll_back(resource("lakehouse"), resource("project"), to, reason)], as_json)
+for command in MODEL_COMMANDS:
+    app.command()(command)
 
 
 def resource(role: str) -> Any:  # noqa: ANN401  # one of several kinds, by role
@@ -281,6 +235,7 @@ def run_and_report(job: str, as_json: bool, **options: Any) -> bool:  # noqa: AN
 
 def main() -> None:
     """Entry point: errors that users can mend are printed without a traceback."""
+    from assets.training.manifests import ModelFolderError
     from dagster_project.demo import DemoError
     from resources.lakehouse import LakehouseError
     from resources.object_store import ObjectStoreError
@@ -288,7 +243,16 @@ def main() -> None:
 
     try:
         app()
-    except (ConfigurationError, DemoError, LakehouseError, ObjectStoreError, SearchIndexError, LookupError, ValueError) as error:
+    except (
+        ConfigurationError,
+        DemoError,
+        LakehouseError,
+        ModelFolderError,
+        ObjectStoreError,
+        SearchIndexError,
+        LookupError,
+        ValueError,
+    ) as error:
         print(f"textmill: {error}", file=sys.stderr)
         sys.exit(2)
 

@@ -67,7 +67,7 @@ def prepare_demo(home: Path, archives: Path) -> DemoCorpus:
         DemoError: The archive is missing or is not the expected one.
     """
     folder = home / "demo"
-    corpus = _open_corpus(archives)
+    corpus = open_corpus(archives)
     tweets = read_rated_texts(corpus, "tweets")
     products = read_rated_texts(corpus, "amazonReviewSnippets")
     movies = read_rated_texts(corpus, "movieReviewSnippets")
@@ -122,7 +122,7 @@ def newspaper_files(texts: list[RatedText]) -> Iterator[tuple[str, bytes]]:
     yield "feed.xml", _FEED.replace("{{items}}", "".join(items)).encode()
 
 
-def _open_corpus(archives: Path) -> dict[str, bytes]:
+def open_corpus(archives: Path) -> dict[str, bytes]:
     """Files of the corpus by name, read in memory: nothing is ever extracted to a path that an archive names."""
     archive = next((archives / name for name in ARCHIVES if (archives / name).is_file()), None)
     if archive is None:

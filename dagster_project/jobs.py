@@ -7,6 +7,10 @@ from assets.tags import GPU_OP_TAGS
 REFRESH = ("raw_documents", "raw_annotations", "clean_documents", "rejected_documents", "tokens", "annotations", "rule_votes",
            "labeled_documents", "labeling_queue", "search_index")  # fmt: skip
 RETRAIN = ("training_dataset", "fine_tuned_model", "evaluation_report", "champion_model")
+SEARCH = ("hyperparameter_search",)
+STUDIES = ("learning_curve", "ablation_report")
+# They cost hours and change nothing by themselves: no schedule, no sensor and no job for everything runs them.
+ON_DEMAND = (*SEARCH, *STUDIES)
 
 refresh = dg.define_asset_job(
     "refresh", dg.AssetSelection.assets(*REFRESH), description="Collect what is new and bring it through to labels, queue and search index."
@@ -19,10 +23,25 @@ retrain = dg.define_asset_job(
     tags=GPU_OP_TAGS,
 )
 everything = dg.define_asset_job(
-    "everything", dg.AssetSelection.all(), description="The whole graph, from sources to champion.", tags=GPU_OP_TAGS
+    "everything",
+    dg.AssetSelection.all() - dg.AssetSelection.assets(*ON_DEMAND),
+    description="The whole graph, from sources to champion, without what runs on demand only.",
+    tags=GPU_OP_TAGS,
+)
+search = dg.define_asset_job(
+    "search",
+    dg.AssetSelection.assets(*SEARCH),
+    description="On demand: search better training settings; `training.recipe` uses the winner.",
+    tags=GPU_OP_TAGS,
+)
+study = dg.define_asset_job(
+    "study",
+    dg.AssetSelection.assets(*STUDIES),
+    description="On demand: the learning curve, and what every source and labeling function is worth.",
+    tags=GPU_OP_TAGS,
 )
 
-JOBS = [refresh, retrain, everything]
+JOBS = [refresh, retrain, everything, search, study]
 
 
 def partition_range_tags(sources: list[str]) -> dict[str, str]:

@@ -1,20 +1,11 @@
-"""What the commands ask of the resources: search, trace, report, roll back. The commands themselves are in `cli.py`."""
+"""What the commands ask of the resources: search, trace, report. The commands are in `cli.py`; models have a module of their own."""
 
 import json
-import uuid
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
 
-from assets.project import Project
-from assets.quality.audit import audit
-from assets.schemas import CHAMPION_MODEL
-from assets.training.registry import CHAMPION_SQL
-from assets.wiring import code_version
-from dagster_project.suites import find_suites
-from resources.increments import increment
 from resources.lakehouse import Lakehouse, LakehouseError
 from resources.object_store import ObjectStore
 from resources.search_index import SearchIndex
@@ -114,49 +105,3 @@ def newest_report(lakehouse: Lakehouse, store: ObjectStore) -> ReportFound:
         raise LakehouseError("Expected an evaluation report, found none. Materialize `evaluation_report` first.")
     model_id = str(frame["model_id"].iloc[0])
     return ReportFound(model_id, headline(frame), store.url(f"reports/{model_id}/report.md"))
-
-
-def roll_back(lakehouse: Lakehouse, project: Project, to: str | None, reason: str) -> dict[str, Any]:
-    """Make an earlier model the champion again, through the same audit as every other decision.
-
-    Args:
-        lakehouse: Where decisions are kept.
-        project: The project.
-        to: The model; the previous champion by default.
-        reason: Why, for the record.
-
-    Raises:
-        LakehouseError: There is no such model, no earlier champion, or the audit refused the decision.
-    """
-    champions = lakehouse.read(CHAMPION_SQL)
-    current = None if champions.empty else str(champions["champion_id"].item())
-    target = to or previous_champion(lakehouse, current)
-    models = lakehouse.read("SELECT model_id, dataset_version FROM fine_tuned_model").set_index("model_id")["dataset_version"]
-    if target is None or target not in models.index or target == current:
-        raise LakehouseError(f"Expected an earlier champion out of {sorted(set(models.index) - {current})}, found {target!r}.")
-    run_id = f"rollback-{uuid.uuid4()}"
-    with increment(lakehouse, "champion_model", run_id=run_id, code_version=code_version("assets.training"), following="journal") as step:
-        row = {
-            "decision_id": step.increment_id,
-            "challenger_id": target,
-            "previous_champion_id": current,
-            "champion_id": target,
-            "decision": "rolled_back",
-            "reason": f"Rolled back: {reason}",
-            "dataset_version": models[target],
-            "evidence": "{}",
-            "decided_at": datetime.now(UTC),
-        }
-        step.write("champion_model", pd.DataFrame([row])[CHAMPION_MODEL.column_names()])
-        step.count(rows_in=1, rows_out=1)
-    (audited,) = audit(lakehouse, "champion_model", find_suites(project)["champion_model"], run_id)
-    if not audited.is_approved:
-        raise LakehouseError("Expected the audit to approve the rollback, found that it did not; see the checks of champion_model.")
-    return {"champion": target, "before": current, "reason": row["reason"]}
-
-
-def previous_champion(lakehouse: Lakehouse, current: str | None) -> str | None:
-    """The champion before the present one; None if there was none."""
-    decided = lakehouse.read("SELECT champion_id FROM champion_model WHERE champion_id IS NOT NULL ORDER BY decided_at DESC")["champion_id"]
-    earlier = [found for found in decided if found != current]
-    return str(earlier[0]) if earlier else None

@@ -20,6 +20,7 @@ from typing import IO, Any
 
 Event = Mapping[str, Any]
 ERROR_LINES = 30
+LAST_WORDS_SECONDS = 5.0
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 # Threads that wait for each other sleep instead of spinning: on a busy machine that doubled the speed of a forward pass.
@@ -49,11 +50,12 @@ class LocalCompute:
         """
         last: Event = {}
         with self._job_file(job) as path, _child([sys.executable, "-m", module, str(path)]) as child:
-            errors = _collect_errors(child)
+            errors, reader = _collect_errors(child)
             for line in child.stdout or []:
                 last = json.loads(line)
                 on_event(last)
             status = child.wait()
+            reader.join(timeout=LAST_WORDS_SECONDS)
         if status != 0 or not last:
             raise ChildProcessFailedError(f"Expected {module} to end well, found exit status {status}:\n" + "\n".join(errors))
         return last
@@ -71,9 +73,10 @@ class LocalCompute:
             ChildProcessFailedError: It ended, or was too slow, before it was ready.
         """
         with self._job_file(job) as path, _child([sys.executable, "-m", module, str(path)]) as child:
-            errors = _collect_errors(child)
+            errors, reader = _collect_errors(child)
             line = _first_line(child, patience_seconds)
             if not line:
+                reader.join(timeout=LAST_WORDS_SECONDS)
                 raise ChildProcessFailedError(
                     f"Expected {module} to be ready within {patience_seconds:g} s, found that it was not:\n" + "\n".join(errors)
                 )
@@ -137,12 +140,13 @@ def _drain(stream: IO[str]) -> None:
         pass
 
 
-def _collect_errors(child: "subprocess.Popen[str]") -> deque[str]:
+def _collect_errors(child: "subprocess.Popen[str]") -> tuple[deque[str], Thread]:
+    """The last lines on standard error, as they come, and the thread that reads them; it ends with the child."""
     lines: deque[str] = deque(maxlen=ERROR_LINES)
 
-    def drain(stream: IO[str]) -> None:
-        lines.extend(line.rstrip() for line in stream)
+    def drain(stream: IO[str] | None) -> None:
+        lines.extend(line.rstrip() for line in stream or ())
 
-    if child.stderr is not None:
-        Thread(target=drain, args=(child.stderr,), daemon=True).start()
-    return lines
+    reader = Thread(target=drain, args=(child.stderr,), daemon=True)
+    reader.start()
+    return lines, reader

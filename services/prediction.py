@@ -195,8 +195,9 @@ def describe_model(scorer: Scorer, limits: Limits) -> dict[str, Any]:
     """Facts for `GET /model`."""
     facts = {name: scorer.manifest[name] for name in SHOWN_FACTS if name in scorer.manifest}
     task = {"kind": scorer.settings.task.kind, "labels": list(scorer.settings.task.labels)}
-    computed = {"device": scorer.hardware.device, "precision": scorer.hardware.precision, "max_tokens": scorer.settings.max_tokens}
-    return facts | task | computed | {"limits": limits.model_dump()}
+    computed = {"device": scorer.hardware.device, "backend": scorer.backend, "precision": scorer.precision}
+    read = {"max_tokens": scorer.settings.max_tokens}
+    return facts | task | computed | read | {"limits": limits.model_dump()}
 
 
 def is_loopback(host: str) -> bool:

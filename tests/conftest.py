@@ -18,8 +18,13 @@ from dagster_project.runs import RunOutcome, run_job, summarize
 # Tests that run the whole graph, real lakehouses in several processes, or real training; `make unit` leaves them out.
 SLOW = (
     "tests/lakehouse/",
+    "tests/labeling/test_span_graph.py",
     "tests/test_pipeline.py",
     "tests/test_instance.py",
+    "tests/test_model_commands.py",
+    "tests/training/test_promoting.py",
+    "tests/training/test_learning.py",
+    "tests/training/test_processes.py",
     "tests/training/test_training_graph.py",
     "tests/training/test_training_run.py",
 )

@@ -6,12 +6,14 @@ from typing import Any
 
 import dagster as dg
 
-from assets.schemas import CHAMPION_MODEL, EVALUATION_REPORT, FINE_TUNED_MODEL
+from assets.schemas import ABLATION_REPORT, CHAMPION_MODEL, EVALUATION_REPORT, FINE_TUNED_MODEL, HYPERPARAMETER_SEARCH, LEARNING_CURVE
 from assets.tags import GPU_OP_TAGS, GPU_POOL, GPU_TAGS
 from assets.training.describing import report_model, show_newest_report
 from assets.training.fitting import current_dataset, train
 from assets.training.promoting import Bench, judge_candidates, track_models
 from assets.training.registry import UNREPORTED_SQL, identify_model, model_row, recipe_of
+from assets.training.searching import search_settings, use_recipe
+from assets.training.studying import measure_ablation, measure_curve
 from assets.wiring import (
     LakehouseResource,
     Materialized,
@@ -51,6 +53,7 @@ def fine_tuned_model(
     facts: Mapping[str, Any] = {}
     with step_of(context, lakehouse, "fine_tuned_model", upstream=["training_dataset"], following="journal", package=PACKAGE) as step:
         dataset_version = current_dataset(lakehouse)
+        project = use_recipe(lakehouse, project)
         models = lakehouse.read("SELECT * FROM fine_tuned_model")
         model_id = identify_model(models, dataset_version, recipe_of(project), code_version(PACKAGE), again=config.full_refresh)
         if model_id is None:
@@ -95,3 +98,66 @@ def champion_model(
     if problem:
         context.log.warning(f"champion_model: {problem}")
     return materialized(step, metadata | ({"tracking": problem} if problem else {}))
+
+
+@dg.asset(
+    deps=["training_dataset"],
+    pool=GPU_POOL,
+    op_tags=GPU_OP_TAGS,
+    **table_options(HYPERPARAMETER_SEARCH, ["pytorch", "optuna"], GPU_TAGS),
+)
+def hyperparameter_search(
+    context: dg.AssetExecutionContext,
+    config: Refresh,
+    lakehouse: LakehouseResource,
+    project: ProjectResource,
+    object_store: ObjectStoreResource,
+    compute: ComputeResource,
+) -> Materialized:
+    """On demand: better training settings, tried on a share of train and judged on dev. Resumable; `training.recipe` uses the winner."""
+    bench = Bench(object_store, compute, project)
+    with step_of(context, lakehouse, "hyperparameter_search", upstream=["training_dataset"], following="journal", package=PACKAGE) as step:
+        page = search_settings(step, lakehouse, bench, context.log.info, again=config.full_refresh)
+    return materialized(step, page)
+
+
+@dg.asset(
+    deps=["training_dataset"],
+    pool=GPU_POOL,
+    op_tags=GPU_OP_TAGS,
+    **table_options(LEARNING_CURVE, ["pytorch", "matplotlib"], GPU_TAGS),
+)
+def learning_curve(
+    context: dg.AssetExecutionContext,
+    config: Refresh,
+    lakehouse: LakehouseResource,
+    project: ProjectResource,
+    object_store: ObjectStoreResource,
+    compute: ComputeResource,
+) -> Materialized:
+    """On demand: how good models get with how many labels, on dev, and what twice as many would give. Resumable."""
+    bench = Bench(object_store, compute, project)
+    with step_of(context, lakehouse, "learning_curve", upstream=["training_dataset"], following="journal", package=PACKAGE) as step:
+        page = measure_curve(step, lakehouse, bench, context.log.info, again=config.full_refresh)
+    return materialized(step, page)
+
+
+@dg.asset(
+    deps=["training_dataset", "annotations", "rule_votes"],
+    pool=GPU_POOL,
+    op_tags=GPU_OP_TAGS,
+    **table_options(ABLATION_REPORT, ["pytorch", "matplotlib"], GPU_TAGS),
+)
+def ablation_report(
+    context: dg.AssetExecutionContext,
+    config: Refresh,
+    lakehouse: LakehouseResource,
+    project: ProjectResource,
+    object_store: ObjectStoreResource,
+    compute: ComputeResource,
+) -> Materialized:
+    """On demand: which data earns its keep: every source and every labeling function left out of training once. Resumable."""
+    bench = Bench(object_store, compute, project)
+    with step_of(context, lakehouse, "ablation_report", upstream=["training_dataset"], following="journal", package=PACKAGE) as step:
+        page = measure_ablation(step, lakehouse, bench, context.log.info, again=config.full_refresh)
+    return materialized(step, page)

@@ -5,8 +5,10 @@ functionality test knows the right answers (negation, cases of one's own), an in
 the answer (typos, names, punctuation, case, white space), a directional test says which way the valence must not move (emoji).
 
 On the defaults of `promotion.min_behaviour_pass_rate`: 0.7 refuses a model that changes more than three answers in ten over a slip of
-the keyboard, and leaves room for texts that are near the border of two labels. Negation is only reported: in the study above good
-commercial models failed most of such cases, so a threshold that anything passes would be no threshold, and an honest one would refuse all.
+the keyboard, and leaves room for texts that are near the border of two labels; a model fine-tuned on 15 % of the demo passed 0.86 of the
+typos and 0.97 or more of the rest. Two tests are only reported. Negation: in the study above good commercial models failed most of such
+cases, and the demo's model passed 0.37; a threshold that everything passes would be no threshold, and an honest one would refuse all.
+Emoji: many vocabularies hold none, and one unknown token cannot point both ways; the demo's model passed 0.73, half of it for free.
 
 Does not belong here: the edits (`edits.py`), scoring the texts (a process of its own), the decision (`criteria.py`).
 """

@@ -64,10 +64,10 @@ def read_tags(probabilities: Floats, offsets: npt.NDArray[np.int32], text: str, 
         elif label >= 0:
             found[-1][2] = token
         previous = label
-    return [
-        (Span(int(offsets[first, 0]), int(offsets[last, 1]), labels[label]), float(by_label[first : last + 1, label].mean()))
-        for label, first, last in found
-    ]
+    bounds = [_trim(text, int(offsets[first, 0]), int(offsets[last, 1])) for _, first, last in found]
+    scores = [float(by_label[first : last + 1, label].mean()) for label, first, last in found]
+    spans = zip(found, bounds, scores, strict=True)
+    return [(Span(start, end, labels[label]), score) for (label, _, _), (start, end), score in spans if start < end]
 
 
 def merge_windows(text_of: Ints, offsets: npt.NDArray[np.int32], depth: Ints) -> Ints:
@@ -88,6 +88,13 @@ def merge_windows(text_of: Ints, offsets: npt.NDArray[np.int32], depth: Ints) ->
     is_first[1:] = (keys[1:] != keys[:-1]).any(1)
     chosen: Ints = order[is_first]
     return chosen
+
+
+def _trim(text: str, start: int, end: int) -> tuple[int, int]:
+    """A stretch of text without white space at its ends: some tokenizers count the space before a word to the word."""
+    stretch = text[start:end]
+    start += len(stretch) - len(stretch.lstrip())
+    return start, max(start, start + len(stretch.strip()))
 
 
 def _goes_on(text: str, end: int, start: int) -> bool:

@@ -10,6 +10,7 @@ import pandas as pd
 
 from assets.project import Project
 from assets.training.registry import CHAMPION_SQL, NEWEST_REPORT_SQL
+from assets.training.stored_models import fetch_model
 from resources.increments import Step
 from resources.lakehouse import Lakehouse
 from resources.object_store import ObjectStore
@@ -33,7 +34,7 @@ def report_model(step: Step, lakehouse: Lakehouse, store: ObjectStore, project: 
     train_rows, test_rows = read_split(store, version, "train"), read_split(store, version, "test")
     tokens = read_tokens(lakehouse, train_rows, test_rows) if "zh" in project.languages else None
     with tempfile.TemporaryDirectory() as folder:
-        store.get_directory(f"models/{model_id}", Path(folder) / "model")
+        fetch_model(store, model, Path(folder) / "model")
         champion = fetch_champion(lakehouse, store, model_id, Path(folder) / "champion")
         described = report_on(Path(folder) / "model", train_rows, test_rows, project, tokens, champion)
     evaluation, report = described.evaluation, described.report
@@ -46,7 +47,7 @@ def report_model(step: Step, lakehouse: Lakehouse, store: ObjectStore, project: 
     step.count(rows_in=len(evaluation.frame), rows_out=len(evaluation.frame))
     step.measure("scorers", evaluation.frame["scorer"].nunique())
     step.measure("test_rows", len(test_rows))
-    step.measure("impossible_values", count_impossible_values(evaluation.frame))
+    step.measure("impossible_values", step.facts.get("impossible_values", 0.0) + count_impossible_values(evaluation.frame))
     own = evaluation.frame[(evaluation.frame["scorer"] == report.json["scorer"]) & (evaluation.frame["slice"] == "overall")]
     shown = headline_metrics(evaluation.frame)
     numbers = {f"test {name}": float(value) for name, value in zip(own["metric"], own["value"], strict=True) if name in shown}

@@ -90,11 +90,13 @@ def make_typos(text: str, random_source: random.Random) -> list[Edit]:
 
 
 def swap_names(text: str, random_source: random.Random) -> list[Edit]:
-    """Every first or full name of the lists becomes another one of its language; the same name becomes the same one."""
+    """Every name of the lists becomes another one of its language that the text has not: the same name the same one, others others."""
+    found = list(dict.fromkeys(match.group() for match in NAMES.finditer(text)))
     others: dict[str, str] = {}
-    for match in NAMES.finditer(text):
-        names = ENGLISH_NAMES if match.group() in ENGLISH_NAMES else CHINESE_NAMES
-        others.setdefault(match.group(), random_source.choice([name for name in names if name != match.group()]))
+    for name in found:
+        names = ENGLISH_NAMES if name in ENGLISH_NAMES else CHINESE_NAMES
+        free = [other for other in names if other not in found and other not in others.values()]
+        others[name] = random_source.choice(free or [other for other in names if other != name])
     return [Edit(match.start(), match.end(), others[match.group()]) for match in NAMES.finditer(text)]
 
 

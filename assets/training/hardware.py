@@ -3,6 +3,7 @@
 Belongs here: choosing and describing the hardware. Does not belong here: anything about models or data.
 """
 
+import math
 import os
 import platform
 from contextlib import AbstractContextManager
@@ -14,6 +15,7 @@ import torch
 
 NATIVE_BF16_FLAGS = frozenset({"avx512_bf16", "amx_bf16", "bf16"})
 """CPU flags with which bf16 is faster than fp32 (`bf16` is the name on ARM); without one it is emulated and slower."""
+CONTROL_GROUPS = Path("/sys/fs/cgroup")
 
 
 class HardwareError(RuntimeError):
@@ -75,10 +77,47 @@ def processor_name(cpuinfo: str) -> str:
 
 
 def cores_available() -> int:
-    """CPU cores this process may use (its affinity, which containers may narrow)."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """CPU cores this process may use: its affinity, and the CPU time that its container is given, which may be less."""
+    allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = cpu_quota(CONTROL_GROUPS, _read_text(Path("/proc/self/cgroup")))
+    return allowed if quota is None else max(1, min(allowed, math.ceil(quota)))
+
+
+def cpu_quota(root: Path, membership: str) -> float | None:
+    """The CPU time a process may take, in cores: the least that any of its control groups has; None where none is limited.
+
+    Reads `cpu.max` of version 2 and `cpu.cfs_quota_us` of version 1 (Documentation/admin-guide/cgroup-v2.rst and
+    Documentation/scheduler/sched-bwc.rst of Linux).
+
+    Args:
+        root: Where the control groups are mounted.
+        membership: Text of `/proc/<process>/cgroup`. A container may see its own group as the root: then the path named there is not.
+    """
+    quotas = []
+    for line in membership.splitlines():
+        _, controllers, path = line.split(":", 2)
+        if controllers and "cpu" not in controllers.split(","):
+            continue
+        base = root / controllers
+        group = base / path.lstrip("/")
+        quotas += [_quota_of(folder) for folder in (group, *group.parents) if folder.is_relative_to(base)]
+    return min((quota for quota in quotas if quota is not None), default=None)
+
+
+def _quota_of(group: Path) -> float | None:
+    """Quota divided by period of one control group; `max` and -1 stand for no limit."""
+    limit = _read_text(group / "cpu.max") or f"{_read_text(group / 'cpu.cfs_quota_us')} {_read_text(group / 'cpu.cfs_period_us')}"
+    numbers = [int(number) for number in limit.split() if number.isdigit()]
+    return numbers[0] / numbers[1] if len(numbers) == 2 and all(numbers) else None
 
 
 def _read_cpuinfo() -> str:
-    path = Path("/proc/cpuinfo")
-    return path.read_text(errors="replace") if path.exists() else ""
+    return _read_text(Path("/proc/cpuinfo"))
+
+
+def _read_text(path: Path) -> str:
+    """A file's text; empty where there is none that may be read: not every machine has these files."""
+    try:
+        return path.read_text(errors="replace")
+    except OSError:
+        return ""

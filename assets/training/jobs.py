@@ -14,7 +14,7 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from assets.answers import AnswerError, canonical_answer
-from assets.project import Task, Training
+from assets.project import Search, Task, Training
 
 SPLITS = ("train", "dev", "test")
 SPLIT_COLUMNS = ("document_id", "source", "text", "label", "distribution", "mean_rating", "group_id")
@@ -60,6 +60,71 @@ class ScoringJob(_Job):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
 
+class SearchJob(_Job):
+    """Search training settings; `work_folder` is the search's own and keeps its record, so that the same job goes on where it was.
+
+    `training` holds the settings that are not searched, and what the project has set of those that are.
+    """
+
+    dataset_folder: Path
+    dataset_version: str
+    work_folder: Path
+    code_version: str
+    task: Task
+    training: Training
+    search: Search
+    cache_folder: Path | None = None
+
+
+class Cell(_Job):
+    """One training of a study.
+
+    `key` names its results; `rows` takes that many rows of the share, for the seed; `labels` is a Parquet file (`document_id`, `label`,
+    `distribution`) of train rows with other labels, without a label when the row is left out; rows that it does not name stay.
+    """
+
+    key: str
+    name: str
+    seed: int
+    method: Literal["fine_tuning", "few_shot_head"] = "fine_tuning"
+    share: float = 1.0
+    rows: int | None = None
+    without_source: str | None = None
+    labels: Path | None = None
+
+
+class StudyJob(_Job):
+    """Train many models on parts of the train split; `results_folder` gets `<key>.json` and `<key>.parquet` (the dev split) of each."""
+
+    dataset_folder: Path
+    dataset_version: str
+    work_folder: Path
+    results_folder: Path
+    code_version: str
+    task: Task
+    training: Training
+    cells: tuple[Cell, ...]
+    cache_folder: Path | None = None
+
+
+def read_search_job(path: Path) -> SearchJob:
+    """Read a search job file.
+
+    Raises:
+        JobError: It is missing, not JSON, or a key is unknown or wrong.
+    """
+    return _read_job(path, SearchJob)
+
+
+def read_study_job(path: Path) -> StudyJob:
+    """Read a study job file.
+
+    Raises:
+        JobError: It is missing, not JSON, or a key is unknown or wrong.
+    """
+    return _read_job(path, StudyJob)
+
+
 def read_training_job(path: Path) -> TrainingJob:
     """Read a training job file.
 
@@ -93,7 +158,7 @@ def read_split(folder: Path, split: str, task: Task) -> pd.DataFrame:
         raise JobError(f"{path}: expected rows with columns {list(SPLIT_COLUMNS)}, found {len(frame)} rows, missing columns {missing}")
     for document_id, answer, distribution in zip(frame["document_id"], frame["label"], frame["distribution"], strict=True):
         _check_answer(f"{path}: document {document_id}", answer, distribution, task)
-    return frame
+    return frame.reset_index(drop=True)
 
 
 def _check_answer(where: str, answer: str, distribution: Sequence[float], task: Task) -> None:

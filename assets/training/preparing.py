@@ -3,10 +3,9 @@
 Does not belong here: training (`finetuning.py`, `few_shot.py`), writing the result (`run.py`).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-import pandas as pd
 import torch
 from transformers import PreTrainedTokenizerBase
 
@@ -20,7 +19,7 @@ from assets.training.network import Network, Pooling, freeze_lowest_layers, set_
 from assets.training.objectives import Objective, objective_of
 from assets.training.processes import Processes, join_processes, pin_to_cores
 from assets.training.records import Examples
-from assets.training.sampling import draw_share
+from assets.training.sampling import draw_rows
 from assets.training.token_cache import encode_once, key_of_texts
 
 POOLING: Pooling = "mean"
@@ -55,8 +54,13 @@ class Prepared:
     merge_adapters: Callable[[], None]
 
 
-def prepare(job: TrainingJob) -> Prepared:
+def prepare(job: TrainingJob, splits: Sequence[str] = SPLITS, examples: Mapping[str, Examples] | None = None) -> Prepared:
     """Read the data set, find the base model, tokenize what was not tokenized before, seed the network.
+
+    Args:
+        job: Data, task and recipe.
+        splits: Those to read.
+        examples: Take these instead of reading and tokenizing any; made with the same base model, task and `max_tokens`.
 
     Raises:
         JobError: The data is not as expected.
@@ -70,7 +74,8 @@ def prepare(job: TrainingJob) -> Prepared:
     tokenizer, encoder = load_tokenizer(base.folder), load_encoder(base.folder)
     objective.prepare(tokenizer, encoder)
     limit = longest_input(encoder, tokenizer, job.training.max_tokens)
-    examples = {split: read_examples(job, split, objective, tokenizer, base.fingerprint, limit) for split in SPLITS}
+    if examples is None:
+        examples = {split: read_examples(job, split, objective, tokenizer, base.fingerprint, limit) for split in splits}
     is_few_shot = len(examples["train"].documents) < job.training.few_shot_below and not job.task.has_spans
     torch.manual_seed(job.training.seed)
     head = objective.build_head(encoder.config.hidden_size, tokenizer, POOLING)
@@ -79,7 +84,7 @@ def prepare(job: TrainingJob) -> Prepared:
     freeze_lowest_layers(encoder, job.training.frozen_layers)
     set_dropout(model, job.training.dropout)
     settings = ModelSettings(task=job.task, pooling=POOLING, max_tokens=limit)
-    return Prepared(base, model, objective, tokenizer, settings, hardware, processes, examples, is_few_shot, merge)
+    return Prepared(base, model, objective, tokenizer, settings, hardware, processes, dict(examples), is_few_shot, merge)
 
 
 def prepare_hardware(training: Training) -> tuple[Hardware, Processes]:
@@ -88,7 +93,8 @@ def prepare_hardware(training: Training) -> tuple[Hardware, Processes]:
     processes = join_processes(hardware.device)
     if processes.count > 1:
         local = training.processes if training.processes > 1 else processes.count
-        hardware = replace(hardware, threads=pin_to_cores(processes.rank % local, local))
+        pinned = pin_to_cores(processes.rank % local, local)
+        hardware = replace(hardware, threads=max(1, min(pinned, hardware.threads // local)))
     torch.set_num_threads(hardware.threads)
     return hardware, processes
 
@@ -102,7 +108,6 @@ def read_examples(
     key = key_of_texts(fingerprint, job.task.kind, limit, texts)
     encoded = encode_once(job.cache_folder, key, lambda: objective.encode(tokenizer, texts, limit))
     if split == "train" and job.training.share != "all":
-        numbered = pd.DataFrame({"group_id": documents["group_id"], "number": range(len(documents))})
-        chosen = draw_share(numbered, job.training.share)["number"].to_numpy()
+        chosen = draw_rows(documents, job.training.share).index.to_numpy()
         documents, encoded = documents.iloc[chosen].reset_index(drop=True), encoded.take(chosen)
     return Examples(documents, encoded, objective.targets(encoded, documents))

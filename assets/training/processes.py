@@ -4,9 +4,13 @@ Alone, everything here does nothing. Source: Li et al., PyTorch Distributed, VLD
 Does not belong here: the training loop (`finetuning.py`), choosing the hardware (`hardware.py`).
 """
 
+import ctypes
 import os
+import signal
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +18,9 @@ import torch
 from torch import distributed, nn
 
 from assets.training.encoding import Ints
+
+Number = TypeVar("Number", bound=np.floating[Any])
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 @dataclass(frozen=True)
@@ -40,10 +47,13 @@ class Processes:
         return rows[self.rank :: self.count]
 
     def wrap(self, model: nn.Module) -> Callable[..., torch.Tensor]:
-        """The model's forward pass; its backward pass averages the gradients over all processes."""
-        return model if self.count == 1 else nn.parallel.DistributedDataParallel(model)
+        """The model's forward pass; its backward pass averages the gradients over all processes.
 
-    def add(self, part: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+        Weights that no output depends on, as those of a pooler, are looked for in every step: they keep having no gradient.
+        """
+        return model if self.count == 1 else nn.parallel.DistributedDataParallel(model, find_unused_parameters=True)
+
+    def add(self, part: npt.NDArray[Number]) -> npt.NDArray[Number]:
         """The sum of every process's array, the same bits everywhere."""
         if self.count == 1:
             return part
@@ -51,9 +61,9 @@ class Processes:
         distributed.all_reduce(whole)
         return np.asarray(whole.cpu().numpy())
 
-    def any(self, flag: bool) -> bool:
-        """Whether any process says so."""
-        return flag if self.count == 1 else bool(self.add(np.array([flag], dtype=np.float32))[0] > 0)
+    def any(self, *flags: bool) -> tuple[bool, ...]:
+        """Of each flag, whether any process sets it."""
+        return flags if self.count == 1 else tuple((self.add(np.array(flags, dtype=np.float32)) > 0).tolist())
 
     def wait(self) -> None:
         """Until all are here."""
@@ -65,10 +75,17 @@ def join_processes(device: str) -> Processes:
     """Join the processes that torchrun started; alone when it did not. On CUDA each takes the card of its number."""
     if not distributed.is_torchelastic_launched():
         return Processes(device=device)
+    _end_with_parent()
     if device == "cuda":
         torch.cuda.set_device(distributed.get_node_local_rank())
     distributed.init_process_group("nccl" if device == "cuda" else "gloo")
     return Processes(distributed.get_rank(), distributed.get_world_size(), device)
+
+
+def _end_with_parent() -> None:
+    """Have the kernel end this process politely when the one that started it dies: two trainings must not share a folder."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def leave_processes(processes: Processes) -> None:

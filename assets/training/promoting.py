@@ -274,7 +274,7 @@ def _tracked(row: Mapping[Any, Any], decisions: pd.DataFrame, scores: pd.DataFra
     decided = decisions[decisions["challenger_id"] == model_id].sort_values("decided_at").tail(1).to_dict("records")
     tags = {name: str(row[name]) for name in ("dataset_version", "code_version", "base_model", "manifest_sha256", "device")}
     tags |= {name: str(entry[name])[:5000] for entry in decided for name in ("decision", "reason")}
-    card = f"{row['model_key']}/model_card.md"
+    card = f"reports/{row['model_id']}/model_card.md"
     return TrackedModel(
         model_id,
         parameters,

@@ -23,9 +23,12 @@ import pandas as pd
 import torch
 import transformers
 from torch import distributed
+from torch.distributed.elastic.multiprocessing import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import main as torchrun
 
 from assets.training.artifacts import write_model
+from assets.training.exporting import Export, export_model
 from assets.training.few_shot import fit_head
 from assets.training.finetuning import FineTuning
 from assets.training.jobs import TrainingJob, emit, read_training_job
@@ -52,7 +55,6 @@ def main(arguments: list[str]) -> int:
             return start_processes(job.training.processes, arguments[0])
         run_job(job, should_stop=lambda: bool(stopping))
     except TrainingInterruptedError as interruption:
-        emit("interrupted", message=str(interruption))
         sys.stderr.write(f"{interruption}\n")
         return 128 + signal.SIGTERM
     except Exception as error:  # the boundary of the process: the parent needs one clear line, and a status
@@ -63,9 +65,19 @@ def main(arguments: list[str]) -> int:
 
 
 def start_processes(count: int, job_file: str) -> int:
-    """Run this module in several processes of this machine that train together; returns the exit status."""
+    """Run this module in several processes of this machine that train together; returns the exit status, theirs if they fail.
+
+    They print the events, and say on standard error why they fail.
+    """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    torchrun(["--standalone", "--nproc-per-node", str(count), "-m", "assets.training.run", job_file])
+    try:
+        torchrun(["--standalone", "--nproc-per-node", str(count), "-m", "assets.training.run", job_file])
+    except SignalException as stopped:  # they got the signal too, and have ended
+        return 128 + int(stopped.sigval)
+    except ChildFailedError as failed:
+        rank, failure = failed.get_first_failure()
+        sys.stderr.write(f"Expected all {count} processes to end well, found that number {rank} ended with {failure.exitcode}\n")
+        return failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
     return 0
 
 
@@ -84,6 +96,9 @@ def run_job(job: TrainingJob, should_stop: Callable[[], bool] = lambda: False) -
         outcome = train(job, prepared, should_stop)
         if prepared.processes.is_first:
             write_folder(job, prepared, outcome)
+    except TrainingInterruptedError as interruption:
+        tell(prepared.processes, "interrupted", message=str(interruption))
+        raise
     finally:
         leave_processes(prepared.processes)
 
@@ -132,13 +147,14 @@ def write_folder(job: TrainingJob, prepared: Prepared, outcome: Outcome) -> None
     draft = job.output_folder.with_name(f".{job.output_folder.name}.draft")
     shutil.rmtree(draft, ignore_errors=True)
     write_model(draft, prepared.model, prepared.tokenizer, prepared.settings)
-    predict_splits(prepared).to_parquet(draft / "predictions.parquet", index=False)
+    exported = export(draft, prepared, job.training.export)
+    predict_splits(prepared, exported).to_parquet(draft / "predictions.parquet", index=False)
     history = {
         "steps_per_epoch": outcome.best.step / outcome.best.epoch,
         "evaluations": [asdict(entry) for entry in outcome.history],
     }
     (draft / "history.json").write_text(json.dumps(history, indent=2), encoding="utf-8")
-    facts = describe_run(job, prepared, outcome)
+    facts = describe_run(job, prepared, outcome) | {"export": exported.as_rows()}
     digest = write_manifest(draft, facts)
     shutil.rmtree(job.output_folder, ignore_errors=True)
     draft.rename(job.output_folder)
@@ -146,12 +162,25 @@ def write_folder(job: TrainingJob, prepared: Prepared, outcome: Outcome) -> None
     emit("done", manifest_sha256=digest, output_folder=str(job.output_folder), **facts)
 
 
-def predict_splits(prepared: Prepared) -> pd.DataFrame:
-    """One row per dev and test document: `document_id`, `split`, `source`, `label` (the consensus), `predicted` and what belongs to it."""
+def export(draft: Path, prepared: Prepared, wanted: str) -> Export:
+    """Export and choose the backend that scoring will use, unless settings say `off`."""
+    if wanted == "off":
+        return Export((), prepared.model, prepared.hardware)
+    exported = export_model(draft, prepared.model, prepared.objective, prepared.examples["dev"], prepared.hardware)
+    for notice in exported.notices:
+        emit("notice", message=notice)
+    return exported
+
+
+def predict_splits(prepared: Prepared, exported: Export) -> pd.DataFrame:
+    """What the backend that will serve says of dev and test documents.
+
+    One row per document: `document_id`, `split`, `source`, `label` (the consensus), `predicted` and what belongs to it.
+    """
     parts = []
     for split in ("dev", "test"):
         examples = prepared.examples[split]
-        outputs = predict_outputs(prepared.model, examples.texts, prepared.hardware)
+        outputs = predict_outputs(exported.network, examples.texts, exported.hardware)
         answers = prepared.objective.answer(outputs, examples.texts, examples.documents["text"].tolist())
         known = examples.documents[["document_id", "source", "label"]].reset_index(drop=True)
         known.insert(1, "split", split)

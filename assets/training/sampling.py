@@ -26,6 +26,12 @@ def draw_share(documents: pd.DataFrame, share: float) -> pd.DataFrame:
     return documents[documents["group_id"].map(places) < share].reset_index(drop=True)
 
 
+def draw_rows(documents: pd.DataFrame, share: float) -> pd.DataFrame:
+    """Documents whose group falls within the share, each under its own index; see `draw_share`."""
+    numbered = pd.DataFrame({"group_id": documents["group_id"], "number": range(len(documents))})
+    return documents.iloc[draw_share(numbered, share)["number"].to_numpy()]
+
+
 def _place(group: str) -> float:
     """A number in [0, 1) that only the group's id decides."""
     digest = hashlib.sha256(f"train-share {group}".encode()).digest()

@@ -115,7 +115,8 @@ class ReadingObjective:
         logits = outputs.masked_fill(~targets["is_candidate"][:, None], -1e4)  # (N, 2)
         _, row = torch.unique(targets["row"], return_inverse=True)
         count = int(row.max()) + 1
-        highest = logits.detach().new_full((count, 2), -torch.inf).index_reduce(0, row, logits.detach(), "amax")
+        places = row[:, None].expand(-1, 2)
+        highest = logits.detach().new_full((count, 2), -torch.inf).scatter_reduce(0, places, logits.detach(), "amax")
         sums = torch.zeros_like(highest).index_add(0, row, (logits - highest[row]).exp())
         log_probabilities = logits - highest[row] - sums.log()[row]
         return -(log_probabilities * targets["boundary"]).sum() / 2

@@ -6,6 +6,7 @@ Does not belong here: tokenizing (`encoding.py`).
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,7 @@ def encode_once(folder: Path | None, key: str, encode: Callable[[], EncodedTexts
     if texts.offsets is not None:
         arrays["offsets"] = texts.offsets
     folder.mkdir(parents=True, exist_ok=True)
-    draft = path.with_suffix(".draft")
+    draft = path.with_suffix(f".{os.getpid()}.draft")  # several processes may do this at once, each writes the same
     save_file(arrays, draft)
     draft.rename(path)
     return texts

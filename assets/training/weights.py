@@ -26,9 +26,9 @@ def build_optimizer(model: Network, settings: Training) -> torch.optim.AdamW:
     the weights, 8 times faster on a CPU.
     """
     groups: dict[tuple[int, bool], list[torch.nn.Parameter]] = {}
-    height = heights(model)
+    height = heights(model) if settings.layer_decay < 1 else {}
     for name, weight in trained_weights(model).items():
-        groups.setdefault((height[name], weight.ndim > 1), []).append(weight)
+        groups.setdefault((height.get(name, 0), weight.ndim > 1), []).append(weight)
     return torch.optim.AdamW(
         [
             {"params": weights, "weight_decay": settings.weight_decay * is_decayed, "rate_share": settings.layer_decay**steps}
@@ -58,6 +58,10 @@ class MovingAverage:
         self.model = model
         self.decay = decay
         self.weights: Weights = {name: weight.detach().clone() for name, weight in trained_weights(model).items()}
+
+    def set(self, weights: Weights) -> None:
+        """Go on from another average, in whatever order its weights come."""
+        self.weights = {name: weights[name] for name in trained_weights(self.model)}
 
     def update(self, step: int) -> None:
         """Take in the weights after a step, counted from 1; early steps count for more."""

@@ -18,6 +18,10 @@ CHILDREN = {
     "child_fails": "import sys; print('{\"event\": \"progress\"}'); sys.stderr.write('no such model: 没有\\n'); sys.exit(3)",
     "child_sleeps": 'import time; print(\'{"event": "started"}\', flush=True); time.sleep(60)',
     "child_silent": "",
+    "child_serves": "import json, os, time\nprint(json.dumps({'event': 'ready', 'pid': os.getpid()}), flush=True)\n"
+    "while True: print('x' * 10_000, flush=True); time.sleep(0.001)",
+    "child_fails_late": "import sys, time; time.sleep(0.1); sys.stderr.write('端口被占用\\n'); sys.exit(1)",
+    "child_never_ready": "import time; time.sleep(60)",
 }
 
 
@@ -73,3 +77,26 @@ def test_a_child_ends_when_its_parent_is_killed(compute):
         (child,) = psutil.Process(parent.pid).children()
         parent.kill()
     child.wait(timeout=10)
+
+
+def test_a_server_runs_until_the_block_ends_and_may_say_more_than_a_pipe_holds(compute):
+    with compute.serve("child_serves", {}) as ready:
+        assert ready["event"] == "ready"
+        server = psutil.Process(ready["pid"])
+        time.sleep(0.3)
+        assert server.status() != psutil.STATUS_ZOMBIE
+    assert not server.is_running() or server.status() == psutil.STATUS_ZOMBIE
+    assert list(compute.folder.iterdir()) == []
+
+
+def test_a_server_does_not_outlive_an_error_in_the_block(compute):
+    with pytest.raises(KeyboardInterrupt), compute.serve("child_serves", {}) as ready:
+        raise KeyboardInterrupt
+    assert not psutil.pid_exists(ready["pid"])
+
+
+@pytest.mark.parametrize(("child", "words"), [("child_fails_late", "端口被占用"), ("child_never_ready", ""), ("child_silent", "")])
+def test_a_server_that_does_not_become_ready_is_an_error(compute, child, words):
+    expected = rf"Expected {child} to be ready within 2 s, found that it was not:\n{words}"
+    with pytest.raises(ChildProcessFailedError, match=expected), compute.serve(child, {}, patience_seconds=2.0):
+        raise AssertionError("unreachable")

@@ -8,6 +8,7 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from assets.project import RatingScale, Task, Training
+from assets.training.encoder import locate_base_model
 
 torch.set_num_threads(1)  # tiny products: a second thread only waits, and for long on a busy machine
 
@@ -51,6 +52,12 @@ def tiny_base(tmp_path_factory):
     )
     BertModel(config).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def packaged_base():
+    """The folder of the packaged encoder: a real BERT, for what only one that was pre-trained can learn within seconds."""
+    return locate_base_model("all-MiniLM-L6-v2").folder
 
 
 def make_documents(rows: int, seed: int, split: str = "train") -> pd.DataFrame:
@@ -100,8 +107,9 @@ def recipe(tiny_base):
     return Training(
         base_model=str(tiny_base),
         epochs=3,
-        batch_rows=8,
+        batch_tokens=64,
         learning_rate=5e-3,
+        export="off",  # takes longer than these trainings; test_exporting.py has its own
         max_tokens=16,
         evaluations_per_epoch=2,
         patience=6,

@@ -16,7 +16,7 @@ from assets.training import run as run_module
 from assets.training import score as score_module
 from assets.training.jobs import JobError, emit, read_scoring_job, read_split, read_training_job
 from assets.training.manifests import ModelFolderError, read_manifest
-from assets.training.run import run_job, scale_ratings
+from assets.training.run import run_job
 from assets.training.scoring import load_model
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -82,7 +82,8 @@ def test_the_manifest_says_what_the_model_is(model_folder):
 
 def test_predictions_hold_every_dev_and_test_row_in_order(model_folder):
     predictions = pd.read_parquet(model_folder / "predictions.parquet")
-    assert list(predictions.columns) == ["document_id", "split", "source", "label", "probabilities"]
+    columns = ["document_id", "split", "source", "label", "predicted", "probabilities", "valence", "span_scores"]
+    assert list(predictions.columns) == columns
     assert predictions["document_id"].tolist() == [f"{split}-{number}" for split in ("dev", "test") for number in range(40)]
     assert np.stack(predictions["probabilities"].tolist()).sum(axis=1) == pytest.approx(1.0)
 
@@ -91,14 +92,18 @@ def test_a_loaded_model_scores_as_it_did_after_training(model_folder):
     test = pd.read_parquet(model_folder.parent / "test.parquet")
     predictions = pd.read_parquet(model_folder / "predictions.parquet").query("split == 'test'")
     scored = load_model(model_folder, "cpu", "fp32").predict(test["text"].tolist())
-    np.testing.assert_allclose(scored, np.stack(predictions["probabilities"].tolist()), atol=1e-6)
+    assert scored["label"].tolist() == predictions["predicted"].tolist()
+    assert test["label"].tolist() == predictions["label"].tolist()
+    np.testing.assert_allclose(np.stack(scored["probabilities"]), np.stack(predictions["probabilities"].tolist()), atol=1e-6)
+    np.testing.assert_allclose(scored["valence"], predictions["valence"], atol=1e-6)
 
 
 def test_the_order_of_texts_does_not_change_their_probabilities(model_folder):
     scorer = load_model(model_folder, "cpu", "fp32")
     texts = ["good film", "电影好", "the table is a film bad", "", "坏"]
-    np.testing.assert_allclose(scorer.predict(texts), scorer.predict(texts[::-1])[::-1], atol=1e-6)
-    assert scorer.predict([]).shape == (0, 3)
+    found, reversed_ = (np.stack(scorer.predict(order)["probabilities"]) for order in (texts, texts[::-1]))
+    np.testing.assert_allclose(found, reversed_[::-1], atol=1e-6)
+    assert scorer.predict([]).shape == (0, 4)
 
 
 def test_the_encoder_of_a_model_folder_loads_with_plain_transformers(model_folder):
@@ -129,7 +134,7 @@ def test_a_task_without_ratings_trains_on_labels_alone(training_job):
     change_job(training_job, task={"rating": None, "positive_label": None, "negative_label": None}, training={"epochs": 1})
     job = read_training_job(training_job)
     run_job(job)
-    assert load_model(job.output_folder).settings.poles is None
+    assert np.isnan(load_model(job.output_folder).predict(["good film"])["valence"]).all()
 
 
 def test_a_process_killed_while_training_goes_on_and_ends_with_the_same_weights(training_job, tmp_path):
@@ -204,16 +209,16 @@ def test_a_job_file_with_wrong_keys_is_refused(read, text, tmp_path):
         (lambda frame: None, r"expected train.parquet, found \[\]"),
         (lambda frame: frame.drop(columns=["text"]), r"found 6 rows, missing columns \['text'\]"),
         (lambda frame: frame.iloc[:0], r"found 0 rows"),
-        (lambda frame: frame.assign(label="糟糕"), r"found \['糟糕'\]"),
-        (lambda frame: frame.assign(distribution=[[1.0]] * 6), r"and lengths \[1\]"),
+        (lambda frame: frame.assign(label="糟糕"), r"document train-0: expected labels out of .*, found \['糟糕'\]"),
+        (lambda frame: frame.assign(distribution=[[1.0]] * 6), r"document train-0: expected a share for each of the labels .*, found 1"),
     ],
 )
-def test_a_split_that_is_not_as_expected_is_refused(documents, tmp_path, change, message):
+def test_a_split_that_is_not_as_expected_is_refused(documents, task, tmp_path, change, message):
     frame = change(documents(6, 0))
     if frame is not None:
         frame.to_parquet(tmp_path / "train.parquet")
     with pytest.raises(JobError, match=message):
-        read_split(tmp_path, "train", ("negative", "neutral", "positive"))
+        read_split(tmp_path, "train", task)
 
 
 def copy_model(folder, target):
@@ -251,7 +256,8 @@ def test_scoring_a_file_writes_probabilities_row_by_row(model_folder, tmp_path, 
     scored = pd.read_parquet(tmp_path / "scored.parquet")
     assert scored["document_id"].tolist() == ["a", "b"]
     expected = load_model(model_folder, "cpu", "fp32").predict(["good film", "电影坏"])
-    np.testing.assert_allclose(np.stack(scored["probabilities"].tolist()), expected, atol=1e-6)
+    assert scored["label"].tolist() == expected["label"].tolist()
+    np.testing.assert_allclose(np.stack(scored["probabilities"].tolist()), np.stack(expected["probabilities"]), atol=1e-6)
     assert events_of(capsys.readouterr().out)[-1]["labels"] == ["negative", "neutral", "positive"]
 
 
@@ -271,10 +277,44 @@ def test_a_wrong_file_of_texts_is_refused(model_folder, tmp_path, frame, message
         score_module.score_file(read_scoring_job(tmp_path / "job.json"))
 
 
-def test_ratings_are_scaled_to_one_around_the_middle_of_the_range(task):
-    assert scale_ratings(pd.Series([-4.0, 0.0, 2.0, None]), task).tolist()[:3] == [-1.0, 0.0, 0.5]
-    assert np.isnan(scale_ratings(pd.Series([None]), task)).all()
-    assert np.isnan(scale_ratings(pd.Series([1.0]), task.model_copy(update={"rating": None}))).all()
+def test_few_labels_fit_a_head_only(training_job, capsys):
+    change_job(training_job, training={"few_shot_below": 1000})
+    job = read_training_job(training_job)
+    run_job(job)
+    assert read_manifest(job.output_folder)["method"] == "few_shot_head"
+    messages = [event["message"] for event in events_of(capsys.readouterr().out) if event["event"] == "notice"]
+    assert messages[1] == "160 train rows are fewer than 1000: only a head is fitted"
+    assert len(load_model(job.output_folder).predict(["good film", "电影坏"])) == 2
+
+
+def test_adapters_are_merged_into_the_model_that_is_written(training_job):
+    change_job(training_job, training={"lora": {"rank": 4}, "epochs": 1})
+    job = read_training_job(training_job)
+    run_job(job)
+    assert read_manifest(job.output_folder)["method"] == "adapters"
+    assert not [name for name in load_file(job.output_folder / "model.safetensors") if "lora" in name]
+    assert len(load_model(job.output_folder).predict(["good film", "电影坏"])) == 2
+
+
+def test_token_ids_are_kept_for_the_next_run(training_job, tmp_path, monkeypatch):
+    change_job(training_job, cache_folder=str(tmp_path / "tokens"), training={"epochs": 1})
+    job = read_training_job(training_job)
+    run_job(job)
+    first = load_file(job.output_folder / "model.safetensors")
+    assert len(list((tmp_path / "tokens").iterdir())) == 3
+    monkeypatch.setattr("assets.training.encoding._encode", None)
+    run_job(job)
+    assert [name for name, weight in load_file(job.output_folder / "model.safetensors").items() if not np.array_equal(weight, first[name])] == []
+
+
+def test_a_compiled_network_trains_on_the_cpu_as_a_plain_one_does(training_job, tmp_path):
+    losses = []
+    for compile_ in (False, True):
+        change_job(training_job, training={"epochs": 1, "dropout": 0.0, "compile": compile_})
+        job = read_training_job(training_job)
+        run_job(job)
+        losses.append(read_manifest(job.output_folder)["dev_loss"])
+    assert losses[1] == pytest.approx(losses[0], rel=1e-3)
 
 
 def test_events_are_lines_of_json_in_any_language(capsys):
