@@ -17,8 +17,9 @@ GROUPS = {
     "cleaning": {"clean_documents", "rejected_documents", "tokens"},
     "labeling": {"annotations", "rule_votes", "labeled_documents", "labeling_queue"},
     "storage": {"training_dataset", "search_index"},
-    "training": {"fine_tuned_model", "evaluation_report", "champion_model"},
+    "training": {"fine_tuned_model", "evaluation_report", "champion_model", "hyperparameter_search", "learning_curve", "ablation_report"},
 }
+TRAINING = {"fine_tuned_model", "hyperparameter_search", "learning_curve", "ablation_report"}
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +41,7 @@ def test_groups_are_the_stage_folders(specs):
 
 def test_every_asset_has_owners_kinds_tags_description_and_column_schema(specs):
     for name, spec in specs.items():
-        assert spec.tags["compute"] == ("gpu" if name == "fine_tuned_model" else "cpu"), name
+        assert spec.tags["compute"] == ("gpu" if name in TRAINING else "cpu"), name
         assert spec.owners, name
         assert spec.kinds, name
         assert len(spec.description or "") > 20, name
@@ -58,17 +59,27 @@ def test_every_asset_has_a_blocking_check_and_every_check_a_meaning(definitions,
     assert all((spec.description or "").endswith(".") for spec in checks)
 
 
-def test_training_is_tagged_for_the_gpu_three_ways(definitions, specs):
-    (training,) = [asset for asset in definitions.assets or [] if dg.AssetKey("fine_tuned_model") in asset.keys]
+@pytest.mark.parametrize(("name", "job"), list(zip(sorted(TRAINING), ("study", "retrain", "search", "study"), strict=True)))
+def test_training_is_tagged_for_the_gpu_three_ways(definitions, specs, name, job):
+    (training,) = [asset for asset in definitions.assets or [] if dg.AssetKey(name) in asset.keys]
     assert json.loads(training.op.tags["dagster-k8s/config"]) == GPU_OP_TAGS["dagster-k8s/config"]
     assert training.op.pool == GPU_POOL
-    assert specs["fine_tuned_model"].tags["compute"] == "gpu"
-    assert "pytorch" in specs["fine_tuned_model"].kinds
-    assert definitions.resolve_job_def("retrain").tags["dagster-k8s/config"]
+    assert specs[name].tags["compute"] == "gpu"
+    assert "pytorch" in specs[name].kinds
+    assert definitions.resolve_job_def(job).tags["dagster-k8s/config"]
+
+
+def test_what_runs_on_demand_is_in_no_other_job(definitions):
+    for job in ("refresh", "retrain", "everything"):
+        assert not {node.name for node in definitions.resolve_job_def(job).nodes} & {
+            "hyperparameter_search",
+            "learning_curve",
+            "ablation_report",
+        }
 
 
 def test_jobs_schedules_and_sensor_are_there(definitions):
-    assert {job.name for job in definitions.jobs or []} == {"refresh", "retrain", "everything"}
+    assert {job.name for job in definitions.jobs or []} == {"refresh", "retrain", "everything", "search", "study"}
     assert {schedule.name: schedule.cron_schedule for schedule in definitions.schedules or []} == {
         "daily_refresh": "0 3 * * *",
         "weekly_retrain": "0 5 * * 1",

@@ -48,6 +48,9 @@ MIN_GAIN = 1.05
 """Another backend must be this many times faster than torch: smaller differences are noise, and not worth a second runtime."""
 
 LOW_QUANTILE = 0.01
+TRIED_TEXTS = 5
+"""Texts that a file must be able to read at all."""
+
 PARITY_TEXTS = 300
 TIMED_TEXTS = 64
 TIMED_REPEATS = 3
@@ -131,7 +134,9 @@ def export_model(folder: Path, model: Network, objective: Objective, dev: Exampl
         path, precision = folder / ONNX_FILES[name], name.removeprefix("onnx-")
         try:
             write_onnx(model, path) if precision == "fp32" else quantize_onnx(folder / ONNX_FILES["onnx-fp32"], path)
-            networks[name, precision] = OnnxNetwork(path, model, hardware.threads)
+            network = OnnxNetwork(path, model, hardware.threads)
+            predict_outputs(network, dev.texts.take(spread_rows(len(dev.documents), TRIED_TEXTS)), hardware)
+            networks[name, precision] = network
         except Exception as error:  # the boundary to two libraries that know some architectures only; torch serves all
             remove_onnx(path)
             failed.append(Measured(name, precision, None, None, None, None, 0, False, f"not exported: {describe(error)}"))
@@ -155,7 +160,7 @@ def write_onnx(model: Network, path: Path) -> None:
     ids = torch.full((3, 7), model.padding_id, dtype=torch.int64)  # sizes that no dimension of an encoder has: they stay variable
     mask = torch.ones_like(ids)
     mask[1, 4:] = 0
-    axes = {0: torch.export.Dim("batch", min=1), 1: torch.export.Dim("length", min=1)}
+    axes = {0: torch.export.Dim.DYNAMIC, 1: torch.export.Dim.DYNAMIC}  # a stated range fails first on encoders with a longest input
     with quiet_libraries():
         program = torch.onnx.export(
             _States(encoder).eval(),

@@ -277,4 +277,4 @@ def _pruner(search: Search) -> BasePruner:
         return NopPruner()
     if search.pruner == "hyperband":
         return HyperbandPruner()
-    return MedianPruner(n_startup_trials=TRIALS_BEFORE_PRUNING, n_warmup_steps=1)
+    return MedianPruner(n_startup_trials=TRIALS_BEFORE_PRUNING, n_warmup_steps=2)

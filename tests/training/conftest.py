@@ -8,7 +8,9 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from assets.project import RatingScale, Task, Training
-from assets.training.encoder import locate_base_model
+from assets.training.encoder import load_encoder, locate_base_model
+from assets.training.exporting import write_onnx
+from assets.training.network import Network, TokenHead
 
 torch.set_num_threads(1)  # tiny products: a second thread only waits, and for long on a busy machine
 
@@ -52,6 +54,15 @@ def tiny_base(tmp_path_factory):
     )
     BertModel(config).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_onnx(tiny_base, tmp_path_factory):
+    """The tiny encoder as an ONNX file; made once, since the exporter takes seconds whatever the size."""
+    path = tmp_path_factory.mktemp("onnx") / "encoder-fp32.onnx"
+    encoder = load_encoder(tiny_base)
+    write_onnx(Network(encoder, TokenHead(encoder.config.hidden_size, 1), 0), path)
+    return path
 
 
 @pytest.fixture(scope="session")

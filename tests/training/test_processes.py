@@ -61,7 +61,7 @@ run_child(sys.argv[1], None)
 whole = time.monotonic() - started
 random = random.Random(5)
 for _ in range(KILLS):
-    run_child(sys.argv[2], random.uniform(0.1, 0.9) * whole)
+    run_child(sys.argv[2], random.uniform(0.02, 0.6) * whole)
 run_child(sys.argv[2], None)
 """
 
@@ -189,7 +189,7 @@ def test_two_processes_end_when_the_one_that_started_them_is_killed(one_and_two)
 
 def test_twenty_kills_at_random_moments_change_no_bit_and_lose_at_most_one_checkpoint_of_work(training_job, tmp_path):
     every, kills = 5, 20
-    recipe = {"epochs": 8, "patience": 1000, "average_decay": 0.8, "layer_decay": 0.8, "dropout": 0.1}
+    recipe = {"epochs": 3, "patience": 1000, "average_decay": 0.8, "layer_decay": 0.8, "dropout": 0.1}
     broken = change_job(training_job, "broken.json", training=recipe)
     whole = change_job(broken, "whole.json", output_folder=str(tmp_path / "whole"), work_folder=str(tmp_path / "work-whole"))
     script = KILLER.replace("EVERY", str(every)).replace("KILLS", str(kills))
@@ -200,10 +200,10 @@ def test_twenty_kills_at_random_moments_change_no_bit_and_lose_at_most_one_check
     assert children[0][0] == children[-1][0] == 0, err
     killed = [child for child in children[1:-1] if child[0] == -signal.SIGKILL]
     assert len(killed) >= kills // 2
-    reached = 0
+    reached, total = 0, children[0][1]
     for status, last, begun in children[1:]:
         if begun < 2**63:  # it came as far as to look for a checkpoint
-            assert begun >= reached - every
+            assert begun >= reached - every or reached == total  # killed after the model was written
             reached = 0 if status == 0 else max(last, begun)
     for name in ("model.safetensors", "head.safetensors"):
         assert (tmp_path / "model" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()

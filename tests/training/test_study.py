@@ -308,6 +308,7 @@ def materialize(platform, *names):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_search_studies_and_the_winner_by_name_in_the_graph(platform, project_of, files_source, tiny_base):
     training = {"base_model": str(tiny_base), "epochs": 1, "learning_rate": 0.01, "batch_tokens": 256}
     sections = {
