@@ -40,7 +40,9 @@ def trained(adapted, tiny_base, task, documents, recipe):
         return Examples(frame, texts, objective.targets(texts, frame))
 
     train, dev = examples_of(documents(60, 0)), examples_of(documents(30, 1))
-    outcome = FineTuning(model, objective, train, dev, recipe.model_copy(update={"learning_rate": 0.02, "layer_decay": 0.9}), HARDWARE).run()
+    outcome = FineTuning(
+        model, objective, train, dev, recipe.model_copy(update={"learning_rate": 0.02, "layer_decay": 0.9}), HARDWARE
+    ).run()
     return model, merge, dev, outcome
 
 
@@ -92,5 +94,7 @@ def test_adapters_of_frozen_layers_are_not_trained(adapted):
 
 def test_without_the_library_the_error_names_the_extra(tiny_base, monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)
-    with pytest.raises(MissingExtraError, match=r"training\.lora: expected the library peft, found none; install it with: pip install 'textmill\[lora\]'"):
+    with pytest.raises(
+        MissingExtraError, match=r"training\.lora: expected the library peft, found none; install it with: pip install 'textmill\[lora\]'"
+    ):
         add_adapters(load_encoder(tiny_base), SETTINGS)

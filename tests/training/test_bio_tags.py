@@ -10,7 +10,7 @@ from assets.training.encoding import encode_windows
 from assets.training.span_objectives import depth_in_window
 
 LABELS = ("PER", "地点")
-O, B_PER, I_PER, B_LOC, I_LOC = range(5)
+OUT, B_PER, I_PER, B_LOC, I_LOC = range(5)
 
 
 def offsets_of(*pairs):
@@ -29,15 +29,15 @@ TEXT = "Ann livesnow Bern"
 @pytest.mark.parametrize(
     ("spans", "tags"),
     [
-        ([], [O, O, O, O]),
-        ([Span(0, 3, "PER"), Span(13, 17, "地点")], [B_PER, O, O, B_LOC]),
-        ([Span(0, 9, "PER")], [B_PER, I_PER, O, O]),
-        ([Span(5, 7, "PER")], [O, B_PER, O, O]),  # a part of a token
-        ([Span(3, 4, "PER")], [O, O, O, O]),  # the space between two tokens
+        ([], [OUT, OUT, OUT, OUT]),
+        ([Span(0, 3, "PER"), Span(13, 17, "地点")], [B_PER, OUT, OUT, B_LOC]),
+        ([Span(0, 9, "PER")], [B_PER, I_PER, OUT, OUT]),
+        ([Span(5, 7, "PER")], [OUT, B_PER, OUT, OUT]),  # a part of a token
+        ([Span(3, 4, "PER")], [OUT, OUT, OUT, OUT]),  # the space between two tokens
         ([Span(0, 9, "PER"), Span(9, 17, "PER")], [B_PER, I_PER, B_PER, I_PER]),
-        ([Span(0, 3, "PER"), Span(0, 12, "地点")], [B_LOC, I_LOC, I_LOC, O]),  # the longer of two that overlap
-        ([Span(0, 9, "PER"), Span(4, 17, "地点")], [O, B_LOC, I_LOC, I_LOC]),
-        ([Span(0, 12, "PER"), Span(4, 9, "地点")], [B_PER, I_PER, I_PER, O]),
+        ([Span(0, 3, "PER"), Span(0, 12, "地点")], [B_LOC, I_LOC, I_LOC, OUT]),  # the longer of two that overlap
+        ([Span(0, 9, "PER"), Span(4, 17, "地点")], [OUT, B_LOC, I_LOC, I_LOC]),
+        ([Span(0, 12, "PER"), Span(4, 9, "地点")], [B_PER, I_PER, I_PER, OUT]),
     ],
 )
 def test_tokens_get_the_tags_of_the_spans_that_they_share_a_character_with(spans, tags):
@@ -47,14 +47,14 @@ def test_tokens_get_the_tags_of_the_spans_that_they_share_a_character_with(spans
 @pytest.mark.parametrize(
     ("tags", "spans"),
     [
-        ([O, O, O, O], []),
-        ([B_PER, O, O, B_LOC], [(0, 3, "PER"), (13, 17, "地点")]),
-        ([B_PER, I_PER, I_PER, O], [(0, 12, "PER")]),
-        ([O, B_PER, O, O], [(4, 12, "PER")]),  # a word is never cut in the middle
-        ([O, O, B_PER, O], []),  # nor begun in the middle
-        ([I_PER, O, O, I_LOC], [(0, 3, "PER"), (13, 17, "地点")]),  # an I after O begins a span
-        ([I_PER, I_LOC, I_LOC, O], [(0, 3, "PER"), (4, 12, "地点")]),  # as does one after another label
-        ([B_PER, B_PER, I_PER, O], [(0, 3, "PER"), (4, 12, "PER")]),
+        ([OUT, OUT, OUT, OUT], []),
+        ([B_PER, OUT, OUT, B_LOC], [(0, 3, "PER"), (13, 17, "地点")]),
+        ([B_PER, I_PER, I_PER, OUT], [(0, 12, "PER")]),
+        ([OUT, B_PER, OUT, OUT], [(4, 12, "PER")]),  # a word is never cut in the middle
+        ([OUT, OUT, B_PER, OUT], []),  # nor begun in the middle
+        ([I_PER, OUT, OUT, I_LOC], [(0, 3, "PER"), (13, 17, "地点")]),  # an I after O begins a span
+        ([I_PER, I_LOC, I_LOC, OUT], [(0, 3, "PER"), (4, 12, "地点")]),  # as does one after another label
+        ([B_PER, B_PER, I_PER, OUT], [(0, 3, "PER"), (4, 12, "PER")]),
     ],
 )
 def test_tags_are_read_as_spans(tags, spans):
@@ -66,7 +66,7 @@ def test_chinese_characters_are_words_of_their_own():
     text = "小明住在北京"
     offsets = offsets_of(*[(place, place + 1) for place in range(6)])
     tags = tag_tokens(offsets, [Span(0, 2, "PER"), Span(4, 6, "地点")], LABELS)
-    assert tags.tolist() == [B_PER, I_PER, O, O, B_LOC, I_LOC]
+    assert tags.tolist() == [B_PER, I_PER, OUT, OUT, B_LOC, I_LOC]
     assert [span for span, _ in read_tags(sure(tags), offsets, text, LABELS)] == [Span(0, 2, "PER"), Span(4, 6, "地点")]
 
 

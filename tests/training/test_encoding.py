@@ -63,7 +63,9 @@ def test_texts_become_ids_with_special_tokens_cut_to_the_limit(tokenizer, text, 
     assert encoded.text_of.tolist() == [0, 1]
 
 
-@pytest.mark.parametrize("encode", [encode_texts, encode_windows, lambda tokenizer, texts, limit: encode_pairs(tokenizer, texts, texts, limit)])
+@pytest.mark.parametrize(
+    "encode", [encode_texts, encode_windows, lambda tokenizer, texts, limit: encode_pairs(tokenizer, texts, texts, limit)]
+)
 def test_no_texts_give_no_tokens(tokenizer, encode):
     encoded = encode(tokenizer, [], 12)
     assert (len(encoded), len(encoded.ids), len(encoded.text_of)) == (0, 0, 0)

@@ -18,7 +18,10 @@ HARDWARE = choose_hardware("cpu", "fp32")
 MOOD = Task(labels=("bad", "good"))
 ENGLISH = {"good": ["wonderful", "excellent", "lovely", "superb"], "bad": ["terrible", "awful", "boring", "horrible"]}
 CHINESE = {"good": ["美", "良", "秀", "光"], "bad": ["不美", "不良", "不秀", "不光"]}  # the packaged encoder knows few characters
-FRAMES = {"en": ["The film was {}.", "{} from start to end", "I found it {}, really", "What a {} story"], "zh": ["大学{}", "{}人", "北京真{}的事"]}
+FRAMES = {
+    "en": ["The film was {}.", "{} from start to end", "I found it {}, really", "What a {} story"],
+    "zh": ["大学{}", "{}人", "北京真{}的事"],
+}
 
 
 def make_rows(words, count, seed):
@@ -30,7 +33,9 @@ def make_rows(words, count, seed):
         text = str(random.choice(frames)).format(random.choice(words[label]))
         rows.append({"document_id": f"{seed}-{number}", "text": text, "label": label, "group_id": f"g{number // 2}"})
     frame = pd.DataFrame(rows)
-    return frame.assign(source="s", mean_rating=np.nan, distribution=[[float(label == known) for known in MOOD.labels] for label in frame["label"]])
+    return frame.assign(
+        source="s", mean_rating=np.nan, distribution=[[float(label == known) for known in MOOD.labels] for label in frame["label"]]
+    )
 
 
 def examples_of(objective, tokenizer, frame):
@@ -104,5 +109,7 @@ def test_spans_are_refused(packaged_base):
     task = Task(kind="token_classification", labels=("人",))
     objective, tokenizer = objective_of(task), load_tokenizer(packaged_base)
     model = Network(load_encoder(packaged_base), objective.build_head(384, tokenizer, "mean"), 0)
-    with pytest.raises(ValueError, match=r"training\.few_shot_below: expected a task with one answer per text, found one with spans; set it to 0"):
+    with pytest.raises(
+        ValueError, match=r"training\.few_shot_below: expected a task with one answer per text, found one with spans; set it to 0"
+    ):
         fit_head(model, objective, None, None, HARDWARE)

@@ -65,7 +65,9 @@ def assert_same_weights(first, second):
 def loss_on(run, examples):
     """Mean loss of the model as it is now."""
     outputs = torch.from_numpy(predict_outputs(run.model, examples.texts, HARDWARE))
-    return float(run.objective.loss(outputs, {name: torch.from_numpy(part) for name, part in examples.targets.items()})) / len(examples.texts)
+    return float(run.objective.loss(outputs, {name: torch.from_numpy(part) for name, part in examples.targets.items()})) / len(
+        examples.texts
+    )
 
 
 @pytest.fixture(scope="module")
@@ -166,9 +168,7 @@ CAREFUL = {"average_decay": 0.8, "layer_decay": 0.7, "dropout": 0.2, "weight_dec
         (31, {"frozen_layers": 1}),
     ],
 )
-def test_a_resumed_run_equals_an_uninterrupted_one_to_the_last_bit(
-    start, uninterrupted, recipe, tmp_path, killed_at, changes
-):
+def test_a_resumed_run_equals_an_uninterrupted_one_to_the_last_bit(start, uninterrupted, recipe, tmp_path, killed_at, changes):
     settings = recipe.model_copy(update=changes)
     history, weights = uninterrupted(start, settings)
     policy = CheckpointPolicy(tmp_path, "run", every_steps=7)

@@ -31,9 +31,7 @@ def encoder(tiny_base):
 
 @pytest.fixture
 def texts():
-    return EncodedTexts(
-        np.concatenate(ROWS).astype(np.int32), np.cumsum([0, *map(len, ROWS)]), 0, np.arange(len(ROWS))
-    )
+    return EncodedTexts(np.concatenate(ROWS).astype(np.int32), np.cumsum([0, *map(len, ROWS)]), 0, np.arange(len(ROWS)))
 
 
 def trained_parts(encoder):

@@ -68,7 +68,9 @@ def random_encoder(config):
 
 def pass_padded(encoder, texts, rows):
     """The plain way: one row after the other, without any padding, by the plainest attention there is."""
-    states = [encoder(input_ids=torch.from_numpy(texts.ids[texts.starts[row] : texts.starts[row + 1]].astype(np.int64))[None]) for row in rows]
+    states = [
+        encoder(input_ids=torch.from_numpy(texts.ids[texts.starts[row] : texts.starts[row + 1]].astype(np.int64))[None]) for row in rows
+    ]
     return torch.cat([state.last_hidden_state[0] for state in states])
 
 

@@ -32,7 +32,15 @@ def source(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def training(tiny_base):
-    return {"base_model": str(tiny_base), "epochs": 4, "learning_rate": 0.01, "batch_tokens": 96, "dropout": 0.0, "retrain_after_new_labels": 20}
+    return {
+        "base_model": str(tiny_base),
+        "epochs": 4,
+        "learning_rate": 0.01,
+        "batch_tokens": 96,
+        "dropout": 0.0,
+        "export": "off",
+        "retrain_after_new_labels": 20,
+    }
 
 
 # The tiny model is judged in earnest by its scores; how fast a busy test machine answers, and how a toy takes typos, is not what is tested.

@@ -304,7 +304,9 @@ def test_token_ids_are_kept_for_the_next_run(training_job, tmp_path, monkeypatch
     assert len(list((tmp_path / "tokens").iterdir())) == 3
     monkeypatch.setattr("assets.training.encoding._encode", None)
     run_job(job)
-    assert [name for name, weight in load_file(job.output_folder / "model.safetensors").items() if not np.array_equal(weight, first[name])] == []
+    assert [
+        name for name, weight in load_file(job.output_folder / "model.safetensors").items() if not np.array_equal(weight, first[name])
+    ] == []
 
 
 @pytest.mark.filterwarnings("ignore:.*torch.jit.script_method.* is deprecated:DeprecationWarning")  # by torch's own compiler
