@@ -2,9 +2,9 @@
 
     python -m benchmarks.quality [--recipes full,...] [--folds 0,1,2,3,4] [--work FOLDER] [--archives FOLDER] [--json]
 
-Rated text of Hutto and Gilbert (ICWSM 2014), four sources; five folds by hash of the source document, near duplicates refused first, so that
-no sentence is judged by a model that saw its article. Within a fold's training part one group in twenty decides which weights are kept.
-Every row of every fold is judged once, by the model of its fold; intervals and paired tests draw whole groups. A fold takes 10 to 40
+Rated text of Hutto and Gilbert (ICWSM 2014), four sources; five folds by hash of the source document, near duplicates refused first, so
+that no sentence is judged by a model that saw its article. Within a fold's training part one group in twenty decides which weights are
+kept. Every row of every fold is judged once, by the model of its fold; intervals and paired tests draw whole groups. A fold takes 10 to 40
 minutes on two cores; finished folds lie in `--work` and are not trained again, an interrupted one goes on from its checkpoint.
 
 Recipes leave out or add one thing at a time, so that their difference shows what it is worth.

@@ -166,12 +166,14 @@ def draw_valence(valence: Floats, ratings: Floats) -> bytes:
 
 
 def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
+    """An empty picture of a size in inches, drawn without a window."""
     figure = Figure(figsize=(width, height), dpi=90, layout="constrained")
     FigureCanvasAgg(figure)
     return figure, figure.add_subplot()
 
 
 def to_png(figure: Figure, font: str | None) -> bytes:
+    """The picture as PNG bytes, the same for the same picture; `font` is for labels that the usual font cannot show."""
     if font is not None:
         for text in figure.findobj(lambda artist: hasattr(artist, "set_fontfamily")):
             text.set_fontfamily([font, "DejaVu Sans"])  # type: ignore[attr-defined]
