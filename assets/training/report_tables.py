@@ -138,24 +138,26 @@ def wrong_rows_table(model: Predictions, test: pd.DataFrame, is_right: npt.NDArr
 
 
 def export_table(exports: Sequence[Mapping[str, Any]]) -> str:
-    """What the model was exported to, how near each is to the weights as trained, and how fast; the chosen one scores.
+    """What the encoder was exported to, how near each is to torch in fp32, how fast on the machine that trained, and which one scores.
 
     Args:
-        exports: Entries with `backend`, `precision`, `cosine`, `agreement`, `texts_per_second`, `bytes`, `chosen`; missing ones
-            show a dash.
+        exports: The manifest's `export`: fields of `exporting.Measured`; what was not measured shows a dash.
     """
     rows = [
         [
-            escape(f"{entry.get('backend', '–')} {entry.get('precision', '')}".strip()),
-            _figure(entry.get("cosine"), "{:.5f}"),
-            _figure(entry.get("agreement"), "{:.2%}"),
-            _figure(entry.get("texts_per_second"), "{:,.0f}"),
-            _figure(entry.get("bytes"), "{:,.0f}"),
-            "yes" if entry.get("chosen") else "",
+            escape(str(entry["backend"])),
+            escape(str(entry["precision"])),
+            _figure(entry["cosine_mean"], "{:.5f}"),
+            _figure(entry["cosine_low"], "{:.5f}"),
+            _figure(entry["equal_answers"], "{:.2%}"),
+            _figure(entry["texts_per_second"], "{:,.0f}"),
+            _figure(entry["bytes"], "{:,.0f}"),
+            escape(f"{'**scores**: ' if entry['is_chosen'] else ''}{entry['reason']}"),
         ]
         for entry in exports
     ]
-    return table(["export", "cosine of logits", "same answers", "texts/s", "bytes", "chosen"], rows)
+    head = ["backend", "precision", "mean cosine of outputs", "first percentile", "same answers", "texts/s", "bytes", ""]
+    return table(head, rows)
 
 
 def scorers_of(frame: pd.DataFrame) -> list[str]:

@@ -11,6 +11,7 @@ from assets.answers import Span, encode_labels, encode_spans
 from assets.project import FilesSource, Labeling, Project, Task
 from assets.training.baselines import compute_baselines
 from assets.training.evaluation import evaluate
+from assets.training.exporting import Export, Measured
 from assets.training.figures import choose_names, draw_confusion, draw_label_f1, draw_reliability, draw_training, draw_valence
 from assets.training.predictions import Predictions, predictions_of_probabilities
 from assets.training.report import headline, render_report
@@ -53,7 +54,9 @@ def parts(request, documents, task):
     return evaluation, model, test, task
 
 
-EXPORTS = [{"backend": "onnx", "precision": "fp32", "chosen": True}]
+EXPORTS = Export(
+    (Measured("onnx-fp32", "fp32", 1.0, 1.0, 1.0, 50.0, 90_000_000, True, "the fastest that keeps parity"),), None, None
+).as_rows()
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +73,7 @@ def test_the_report_has_tables_facts_pictures_and_notes(parts, rendered):
         "| scorer | accuracy | macro F1 | weighted F1 | Pearson r | ECE | Brier |",
         "## Pearson r by source",
         "| scorer | movies | tweets |",
-        "## Exports\n\n| export | cosine of logits |",
+        "## Exports\n\n| backend | precision | mean cosine of outputs |",
         "It is part of the consensus that it is judged by",
         "SST",
         "- One more thing.",
@@ -267,13 +270,13 @@ def test_no_span_anywhere_makes_a_report():
 
 
 def test_exports_are_shown_with_parity_speed_and_choice():
-    exports = [
-        {"backend": "onnx", "precision": "int8", "cosine": 0.99912, "agreement": 0.9983, "texts_per_second": 1234.5, "bytes": 22_000_000},
-        {"backend": "torch", "precision": "bf16", "chosen": True},
+    measured = [
+        Measured("onnx-int8", "int8", 0.99412, 0.91, 0.9683, 1234.5, 22_000_000, False, "loses parity"),
+        Measured("torch", "bf16", None, None, None, 900.0, 90_000_000, True, "the fastest that keeps parity"),
     ]
-    assert export_table(exports).splitlines()[2:] == [
-        "| onnx int8 | 0.99912 | 99.83% | 1,234 | 22,000,000 |  |",
-        "| torch bf16 | – | – | – | – | yes |",
+    assert export_table(Export(tuple(measured), None, None).as_rows()).splitlines()[2:] == [
+        "| onnx-int8 | int8 | 0.99412 | 0.91000 | 96.83% | 1,234 | 22,000,000 | loses parity |",
+        "| torch | bf16 | – | – | – | 900 | 90,000,000 | **scores**: the fastest that keeps parity |",
     ]
 
 
