@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 import torch
 
-from assets.project import Training
 from assets.training.encoder import load_encoder, load_tokenizer, locate_base_model
 from assets.training.few_shot import fit_head
 from assets.training.finetuning import FineTuning
@@ -24,6 +23,7 @@ from assets.training.network import Network, predict_outputs
 from assets.training.objectives import objective_of
 from assets.training.predictions import predictions_of_frame, statistics_of
 from assets.training.records import Examples
+from assets.training_settings import Training
 from benchmarks.rated_text import TASK, fold_of_groups, load_rated_text
 from benchmarks.table import Row, print_rows
 

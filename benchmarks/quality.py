@@ -24,7 +24,6 @@ import pandas as pd
 import torch
 from sklearn.linear_model import RidgeCV
 
-from assets.project import Training
 from assets.training.baselines import compute_baselines
 from assets.training.encoder import load_encoder, load_tokenizer, locate_base_model
 from assets.training.evaluation import evaluate
@@ -34,6 +33,7 @@ from assets.training.network import Network, predict_outputs, predict_states
 from assets.training.objectives import objective_of
 from assets.training.predictions import HUMAN, VADER, Predictions, predictions_of_frame
 from assets.training.records import CheckpointPolicy, Examples, Progress
+from assets.training_settings import Training
 from benchmarks.rated_text import TASK, fold_of_groups, load_rated_text
 from benchmarks.table import Row, print_rows
 

@@ -26,7 +26,7 @@ import torch
 import transformers
 from torch.nn import functional
 
-from assets.project import Task, Training
+from assets.project import Task
 from assets.training.encoder import load_encoder, load_tokenizer, locate_base_model
 from assets.training.encoding import shuffled_batches
 from assets.training.finetuning import FineTuning
@@ -34,6 +34,7 @@ from assets.training.hardware import Hardware, choose_hardware
 from assets.training.network import Network, Outputs, layers_of, predict_outputs
 from assets.training.objectives import TextObjective, dev_macro_f1
 from assets.training.records import Examples
+from assets.training_settings import Training
 from benchmarks.scoring_speed import MeanPoolingClassifier, seconds_of
 from benchmarks.table import Row, print_rows
 

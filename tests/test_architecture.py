@@ -10,7 +10,16 @@ STAGES = ("collection", "cleaning", "labeling", "storage", "training")
 # What an asset's thin body calls: gathering.py of the collection assets, one module for each of the training assets.
 WIRING = {"assets.py", "gathering.py", "fitting.py", "describing.py", "promoting.py", "studying.py", "searching.py"}
 OUTSIDE = ("dagster", "resources", "boto3", "botocore", "sqlalchemy", "duckdb", "httpx2", "tantivy")
-SHARED = {"assets.schemas", "assets.project", "assets.answers", "assets.tags", "assets.wiring", "assets.quality"}
+SHARED = {
+    "assets.schemas",
+    "assets.project",
+    "assets.training_settings",
+    "assets.section",
+    "assets.answers",
+    "assets.tags",
+    "assets.wiring",
+    "assets.quality",
+}
 
 
 def imports_of(path):

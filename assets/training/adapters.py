@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from transformers import PreTrainedModel
 
-from assets.project import Lora
+from assets.training_settings import Lora
 
 
 class MissingExtraError(RuntimeError):

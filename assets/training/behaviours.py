@@ -24,7 +24,7 @@ import pandas as pd
 import yaml
 
 from assets.answers import AnswerError, Span, canonical_answer, decode_spans, encode_spans
-from assets.project import Promotion, Task
+from assets.project import Task
 from assets.training.behaviour_texts import negations, templates
 from assets.training.edits import (
     EMOJI,
@@ -39,6 +39,7 @@ from assets.training.edits import (
     swap_names,
     swap_punctuation,
 )
+from assets.training_settings import Promotion
 
 Expected = Literal["same", "not_lower", "not_higher", "one_of"]
 ORIGINAL, CASE = "behaviour:original", "behaviour:case"

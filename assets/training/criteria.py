@@ -9,9 +9,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from assets.project import Promotion, Task
+from assets.project import Task
 from assets.training.behaviours import SuiteResult, suits
 from assets.training.smoke import SmokeResult
+from assets.training_settings import Promotion
 
 BUILT_IN = ("typos", "names", "emoji", "punctuation", "casing", "whitespace", "negation")
 

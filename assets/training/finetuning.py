@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from assets.project import Training
 from assets.training.checkpoints import Checkpoint, read_newest_checkpoint, write_checkpoint
 from assets.training.encoding import Ints, shuffled_batches
 from assets.training.hardware import Hardware
@@ -27,6 +26,7 @@ from assets.training.processes import Processes
 from assets.training.records import CheckpointPolicy, DevScore, Examples, Outcome, Progress, TrainingInterruptedError
 from assets.training.schedule import evaluation_steps, rate_factor, seed_of_step
 from assets.training.weights import MovingAverage, Weights, build_optimizer, set_weights, trained_weights
+from assets.training_settings import Training
 
 GRADIENT_NORM = 1.0
 REPORT_EVERY_STEPS = 10

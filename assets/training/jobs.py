@@ -14,7 +14,8 @@ import pandas as pd
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from assets.answers import AnswerError, canonical_answer
-from assets.project import Search, Task, Training
+from assets.project import Task
+from assets.training_settings import Search, Training
 
 SPLITS = ("train", "dev", "test")
 SPLIT_COLUMNS = ("document_id", "source", "text", "label", "distribution", "mean_rating", "group_id")

@@ -18,13 +18,13 @@ import numpy.typing as npt
 import pandas as pd
 import transformers
 
-from assets.project import Training
 from assets.training.few_shot import fit_head
 from assets.training.finetuning import FineTuning
 from assets.training.jobs import SearchJob, StudyJob, TrainingJob, emit
 from assets.training.network import predict_outputs
 from assets.training.preparing import Prepared, prepare
 from assets.training.records import CheckpointPolicy, DevScore, Examples, Outcome, Progress, TrainingInterruptedError
+from assets.training_settings import Training
 
 SPLITS = ("train", "dev")
 """The test split is not even copied."""

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 import torch
 from transformers import PreTrainedTokenizerBase
 
-from assets.project import Training
 from assets.training.adapters import add_adapters
 from assets.training.artifacts import ModelSettings
 from assets.training.encoder import BaseModel, load_encoder, load_tokenizer, locate_base_model, longest_input
@@ -21,6 +20,7 @@ from assets.training.processes import Processes, join_processes, pin_to_cores
 from assets.training.records import Examples
 from assets.training.sampling import draw_rows
 from assets.training.token_cache import encode_once, key_of_texts
+from assets.training_settings import Training
 
 POOLING: Pooling = "mean"
 

@@ -17,11 +17,12 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from assets.project import Promotion, Task
+from assets.project import Task
 from assets.training.criteria import Criterion, Trial, list_criteria
 from assets.training.evaluation import OVERALL, number_groups, slices_of
 from assets.training.metrics import Floats, bootstrap_metrics, bootstrap_weights, compute_metrics, interval
 from assets.training.predictions import Predictions, PredictionsError, require_rows, statistics_of
+from assets.training_settings import Promotion
 
 Slices = dict[str, dict[str, float | int | None]]
 

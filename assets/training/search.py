@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from assets.project import Project, Training
+from assets.project import Project
 from assets.schemas import HYPERPARAMETER_SEARCH
+from assets.training_settings import Training
 
 FINISHED = ("complete", "pruned", "failed")
 """States of trials that count; an interrupted trial is tried again."""

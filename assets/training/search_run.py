@@ -12,13 +12,13 @@ from typing import Any
 
 import pandas as pd
 
-from assets.project import Search, Training
 from assets.training.jobs import SearchJob, emit, read_search_job
 from assets.training.many_trainings import Trainer, run_process
 from assets.training.records import DevScore
 from assets.training.sampling import draw_rows
 from assets.training.search import SearchError
 from assets.training.trials import Budget, Params, Trial, TrialFailedError, TrialPrunedError, importance_of, open_study, rows_of, run_trials
+from assets.training_settings import Search, Training
 
 
 def main(arguments: list[str]) -> int:

@@ -14,9 +14,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from assets.project import Project, Training
+from assets.project import Project
 from assets.training.ablation import Removals
 from assets.training.jobs import Cell
+from assets.training_settings import Training
 
 FLOORS = np.linspace(0.0, 0.98, 50)
 """Shares of the lowest error seen that are tried as the error that no number of labels removes."""

@@ -15,10 +15,10 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from assets.project import Training
 from assets.training.jobs import Cell, StudyJob, emit, read_study_job
 from assets.training.many_trainings import Trained, Trainer, run_process
 from assets.training.sampling import draw_rows
+from assets.training_settings import Training
 
 ALWAYS = 1_000_000_000
 """Fewer rows than this take a few-shot head: all do."""

@@ -25,9 +25,9 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, TrialState
 
-from assets.project import Search, SearchRange, SearchSpace, Training
 from assets.training.records import DevScore
 from assets.training.search import SearchError
+from assets.training_settings import Search, SearchRange, SearchSpace, Training
 
 STARTUP_TRIALS = 8
 """Trials drawn at random before the model of good settings is asked."""

@@ -8,8 +8,8 @@ from contextlib import contextmanager
 
 import torch
 
-from assets.project import Training
 from assets.training.network import Network, layers_of
+from assets.training_settings import Training
 
 Weights = dict[str, torch.Tensor]
 

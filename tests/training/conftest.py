@@ -7,10 +7,11 @@ import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
-from assets.project import RatingScale, Task, Training
+from assets.project import RatingScale, Task
 from assets.training.encoder import load_encoder, locate_base_model
 from assets.training.exporting import write_onnx
 from assets.training.network import Network, TokenHead
+from assets.training_settings import Training
 
 torch.set_num_threads(1)  # tiny products: a second thread only waits, and for long on a busy machine
 

@@ -5,7 +5,6 @@ import pytest
 import torch
 from transformers import AutoModel
 
-from assets.project import Lora
 from assets.training.adapters import MissingExtraError, add_adapters
 from assets.training.encoder import load_encoder, load_tokenizer
 from assets.training.encoding import encode_texts
@@ -15,6 +14,7 @@ from assets.training.network import Network, freeze_lowest_layers, predict_outpu
 from assets.training.objectives import objective_of
 from assets.training.records import Examples
 from assets.training.weights import heights, trained_weights
+from assets.training_settings import Lora
 
 HARDWARE = choose_hardware("cpu", "fp32")
 SETTINGS = Lora(rank=4, alpha=8, dropout=0.1)

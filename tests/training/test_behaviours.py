@@ -4,9 +4,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from assets.project import Promotion, Task
+from assets.project import Task
 from assets.training.behaviours import BehaviourFileError, Case, case_id, judge_cases, make_cases, original_id, read_cases, texts_of
 from assets.training.edits import CHINESE_NAMES, ENGLISH_NAMES
+from assets.training_settings import Promotion
 
 POLAR = Task(labels=("负面", "中性", "正面"), positive_label="正面", negative_label="负面")
 TOPICS = Task(labels=("sports", "money"), kind="multi_label_classification")

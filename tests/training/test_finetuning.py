@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 import torch
 
-from assets.project import Training
 from assets.training.checkpoints import read_newest_checkpoint
 from assets.training.encoder import load_encoder, load_tokenizer
 from assets.training.finetuning import FineTuning
@@ -14,6 +13,7 @@ from assets.training.network import Network, predict_outputs, set_dropout
 from assets.training.objectives import objective_of
 from assets.training.records import CheckpointPolicy, Examples, TrainingInterruptedError
 from assets.training.schedule import evaluation_steps, rate_factor, seed_of_step
+from assets.training_settings import Training
 
 HARDWARE = choose_hardware("cpu", "fp32")
 STEPS, PER_EPOCH = 48, 16

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from assets.answers import Span, decode_labels, encode_labels, encode_spans, mark_entities, mark_question
-from assets.project import Task, Training
+from assets.project import Task
 from assets.training.artifacts import ModelSettings, write_model
 from assets.training.encoder import load_encoder, load_tokenizer
 from assets.training.finetuning import FineTuning
@@ -19,6 +19,7 @@ from assets.training.network import Network, freeze_lowest_layers, predict_outpu
 from assets.training.objectives import ANSWER_COLUMNS, objective_of
 from assets.training.records import Examples, Outcome
 from assets.training.scoring import Scorer, load_model
+from assets.training_settings import Training
 
 HARDWARE = choose_hardware("cpu", "fp32")
 PEOPLE, CITIES = ("Maria", "Peter", "王", "李"), ("Paris", "London", "北京", "上海")

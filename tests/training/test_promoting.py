@@ -9,7 +9,6 @@ import psutil
 import pytest
 import torch
 
-from assets.project import Promotion
 from assets.training.artifacts import ModelSettings, write_model
 from assets.training.encoder import load_encoder, load_tokenizer
 from assets.training.jobs import ScoringJob
@@ -18,6 +17,7 @@ from assets.training.network import Network
 from assets.training.objectives import objective_of
 from assets.training.promoting import Bench, decide
 from assets.training.score import score_file
+from assets.training_settings import Promotion
 from resources.compute import ChildProcessFailedError, LocalCompute
 from resources.object_store import LocalObjectStore
 

@@ -5,12 +5,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from assets.project import Promotion, Task
+from assets.project import Task
 from assets.training.behaviours import SuiteResult
 from assets.training.criteria import Trial
 from assets.training.predictions import Predictions, predictions_of_probabilities
 from assets.training.promotion import judge
 from assets.training.smoke import SmokeResult
+from assets.training_settings import Promotion
 
 LABELS = ("负面", "中性", "正面")
 TASK = Task(labels=LABELS, positive_label="正面", negative_label="负面")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from assets.project import Project, Search, SearchRange, Training
+from assets.project import Project
 from assets.training import search_run
 from assets.training.jobs import JobError, read_search_job
 from assets.training.records import DevScore
@@ -27,6 +27,7 @@ from assets.training.search import (
 from assets.training.search_run import describe_params, run_search
 from assets.training.study_figures import draw_history, draw_importance
 from assets.training.trials import Budget, TrialFailedError, TrialPrunedError, importance_of, open_study, rows_of, run_trials
+from assets.training_settings import Search, SearchRange, Training
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 SEARCH = Search(trials=12, seed=3, space={"learning_rate": {"low": 1e-5, "high": 1e-1, "log": True}, "epochs": {"low": 1, "high": 4}})

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from assets.answers import Span, encode_spans
-from assets.project import Project, Studies, Task
+from assets.project import Project, Task
 from assets.training import study_run
 from assets.training.ablation import Removals, ablate_votes, answer_of, describe_ablation, hash_of_votes, vote_shares
 from assets.training.jobs import Cell, read_study_job
@@ -30,6 +30,7 @@ from assets.training.study import (
 from assets.training.study_figures import draw_ablation, draw_learning_curve, embed
 from assets.training.study_results import ablation_rows, curve_rows
 from assets.training.study_run import pick_documents, replace_labels, run_study
+from assets.training_settings import Studies
 from dagster_project.runs import summarize
 
 REPOSITORY = Path(__file__).resolve().parents[2]

@@ -2,10 +2,10 @@ import pytest
 import torch
 from transformers import AlbertConfig, AutoModel
 
-from assets.project import Training
 from assets.training.encoder import load_encoder
 from assets.training.network import Network, TextHead, freeze_lowest_layers
 from assets.training.weights import MovingAverage, build_optimizer, heights, set_weights, trained_weights
+from assets.training_settings import Training
 
 
 @pytest.fixture
