@@ -109,7 +109,8 @@ class Quality:
     def path_of(self, name: str, fold: int) -> Path:
         """Where the predictions of a recipe's fold lie."""
         recipe = RECIPES[name]
-        told = json.dumps([self.data, self.base.fingerprint, recipe.training.model_dump(mode="json"), recipe.targets, recipe.teachers])
+        settings = recipe.training.model_dump(mode="json", exclude_unset=True)
+        told = json.dumps([self.data, self.base.fingerprint, settings, recipe.targets, recipe.teachers], sort_keys=True)
         return self.work / f"{hashlib.sha256(told.encode()).hexdigest()[:16]}-{fold}.parquet"
 
     def outputs_of(self, name: str, fold: int) -> np.ndarray | None:
