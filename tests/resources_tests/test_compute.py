@@ -76,7 +76,7 @@ def test_a_child_ends_when_its_parent_is_killed(compute):
         assert parent.stdout.readline() == "running\n"
         (child,) = psutil.Process(parent.pid).children()
         parent.kill()
-    child.wait(timeout=10)
+    child.wait(timeout=60)
 
 
 def test_a_server_runs_until_the_block_ends_and_may_say_more_than_a_pipe_holds(compute):

@@ -104,9 +104,11 @@ def test_no_texts_have_no_outputs(encoder):
     assert predict_outputs(Network(encoder, TextHead(32, 3), 0), nothing, HARDWARE).shape == (0, 3)
 
 
-def test_a_compiled_network_needs_a_compiler(encoder, monkeypatch):
-    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-such-compiler",))
-    with pytest.raises(HardwareError, match=r"training\.compile: expected a C\+\+ compiler, found none; install g\+\+ or set it to false"):
+def test_a_compiled_network_needs_a_compiler(encoder):
+    import torch._inductor.config as settings
+
+    needed = r"training\.compile: expected a C\+\+ compiler, found none; install g\+\+ or set it to false"
+    with settings.patch({"cpp.cxx": ("no-such-compiler",)}), pytest.raises(HardwareError, match=needed):
         compiled(Network(encoder, TextHead(32, 3), 0), "cpu")
 
 

@@ -152,7 +152,7 @@ def test_two_processes_stop_politely_and_go_on_to_the_same_weights(one_and_two, 
     while json.loads(process.stdout.readline())["event"] != "progress":
         pass
     process.send_signal(signal.SIGTERM)
-    out, err = process.communicate(timeout=120)
+    out, err = process.communicate(timeout=240)
     assert process.returncode == 143, err
     assert [json.loads(line)["event"] for line in out.splitlines()] == ["interrupted"]
     assert len(list((tmp_path / "work-again").glob("step-*"))) == 1
@@ -182,7 +182,7 @@ def test_two_processes_end_when_the_one_that_started_them_is_killed(one_and_two)
     while json.loads(process.stdout.readline())["event"] != "progress":
         pass
     process.send_signal(signal.SIGKILL)
-    out, _ = process.communicate(timeout=60)  # ends when the last of them has closed its output
+    out, _ = process.communicate(timeout=240)  # ends when the last of them has closed its output
     assert json.loads(out.splitlines()[-1])["event"] == "interrupted"
 
 

@@ -405,7 +405,7 @@ def test_a_search_killed_in_the_middle_goes_on_where_it_was(search_job, tmp_path
         if event["event"] == "progress" and event["training"] == "trial 1":
             process.send_signal(number)
             break
-    process.communicate(timeout=60)
+    process.communicate(timeout=240)
     assert process.returncode == status
     run_search(job)
     events = events_of(capsys.readouterr().out)

@@ -281,7 +281,7 @@ def test_a_killed_study_keeps_what_it_had_trained(study_job, capsys):
         if json.loads(line)["event"] == "cell":
             process.send_signal(signal.SIGKILL)
             break
-    process.communicate(timeout=60)
+    process.communicate(timeout=240)
     known = len(list(read_study_job(study_job).results_folder.glob("*.json")))
     assert known >= 1
     run_study(read_study_job(study_job))
@@ -311,7 +311,7 @@ def materialize(platform, *names):
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_search_studies_and_the_winner_by_name_in_the_graph(platform, project_of, files_source, tiny_base):
-    training = {"base_model": str(tiny_base), "epochs": 1, "learning_rate": 0.01, "batch_tokens": 256}
+    training = {"base_model": str(tiny_base), "epochs": 1, "learning_rate": 0.01, "batch_tokens": 256, "export": "off"}
     sections = {
         "search": {"name": "spring", "trials": 2, "share": "all", "space": {"learning_rate": [0.02, 0.03]}},
         "studies": {"shares": [0.5, 1.0], "few_shot_rows": [8], "ablation_share": 1.0, "bootstrap_samples": 100},
