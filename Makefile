@@ -6,6 +6,8 @@ ARCHIVES := .textmill/archives
 RUNTIME := $(VENV)/.runtime
 DEVELOPMENT := $(VENV)/.development
 CORPUS := $(ARCHIVES)/.fetched
+# Test files side by side, each file in one process: its tests may build on each other.
+SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
@@ -42,10 +44,10 @@ dev: $(RUNTIME) $(CORPUS) ## open the Dagster UI on 127.0.0.1:3000 with the demo
 	$(BIN)/textmill dev --demo
 
 test: $(DEVELOPMENT) $(CORPUS) ## run every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 unit: $(DEVELOPMENT) ## run the quick tests: pure functions and small parts
-	$(BIN)/python -m pytest -q -m "not slow"
+	$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) -m "not slow"
 
 check: $(DEVELOPMENT) ## lint, formatting, types, architecture, generated docs
 	$(BIN)/ruff check .
