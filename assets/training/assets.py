@@ -74,7 +74,7 @@ def evaluation_report(
     project: ProjectResource,
     object_store: ObjectStoreResource,
 ) -> Materialized:
-    """Every new model beside the task's baselines, and one human rater where there are ratings, on the same test rows; with a model card."""
+    """Every new model beside the task's baselines, and one human rater where there are ratings, on the same rows; with a model card."""
     metadata: dict[str, Any] = {}
     with step_of(context, lakehouse, "evaluation_report", upstream=["fine_tuned_model"], following="journal", package=PACKAGE) as step:
         for model in lakehouse.read(UNREPORTED_SQL).to_dict("records"):

@@ -152,7 +152,7 @@ def test_passwords_never_appear(monkeypatch):
         (date(2026, 1, 2), "2026-01-02"),
         (Decimal("12"), 12),
         (Decimal("1.5"), 1.5),
-        (memoryview(b"\xff"), {"base64": "/w=="}),
+        pytest.param(memoryview(b"\xff"), {"base64": "/w=="}, id="memoryview"),
         (UUID(int=7), "00000000-0000-0000-0000-000000000007"),
     ],
     ids=repr,
