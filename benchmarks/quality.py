@@ -34,7 +34,7 @@ from assets.training.objectives import objective_of
 from assets.training.predictions import HUMAN, VADER, Predictions, predictions_of_frame
 from assets.training.records import CheckpointPolicy, Examples, Progress
 from assets.training_settings import Training
-from benchmarks.rated_text import TASK, fold_of_groups, load_rated_text
+from benchmarks.rated_text import TASK, fold_of_groups, load_rated_text, load_rated_words
 from benchmarks.table import Row, print_rows
 
 FOLDS = 5
@@ -64,12 +64,14 @@ class Recipe:
     Attributes:
         training: Settings.
         targets: `votes` are the distribution of the votes, `majority` the commonest label alone.
+        words: Learn from the rated words of VADER's lexicon too.
         teachers: Recipes whose predictions on the training rows are averaged into the targets, half and half (distilling back).
         members: Recipes whose predictions are averaged; nothing is trained.
     """
 
     training: Training = FULL
     targets: str = "votes"
+    words: bool = False
     teachers: tuple[str, ...] = ()
     members: tuple[str, ...] = field(default=())
 
@@ -87,6 +89,8 @@ RECIPES = {
     "one rate for all layers": Recipe(changed(layer_decay=1.0)),
     "one epoch": Recipe(changed(epochs=1)),
     "six epochs": Recipe(changed(epochs=6)),
+    "rated words": Recipe(words=True),
+    "six epochs, rated words": Recipe(changed(epochs=6), words=True),
     "second seed": Recipe(changed(seed=14)),
     "two seeds averaged": Recipe(members=("full", "second seed")),
     "distilled": Recipe(changed(seed=15), teachers=("full", "second seed")),
@@ -110,7 +114,7 @@ class Quality:
         """Where the predictions of a recipe's fold lie."""
         recipe = RECIPES[name]
         settings = recipe.training.model_dump(mode="json", exclude_unset=True)
-        told = json.dumps([self.data, self.base.fingerprint, settings, recipe.targets, recipe.teachers], sort_keys=True)
+        told = json.dumps([self.data, self.base.fingerprint, settings, recipe.targets, recipe.teachers, *(["words"] if recipe.words else [])], sort_keys=True)
         return self.work / f"{hashlib.sha256(told.encode()).hexdigest()[:16]}-{fold}.parquet"
 
     def outputs_of(self, name: str, fold: int) -> np.ndarray | None:
@@ -131,9 +135,10 @@ class Quality:
             return
         objective = objective_of(TASK, recipe.training.valence_weight)
         is_train = (self.fold != fold) & (self.dev_part != 0)
-        train = self.examples(objective, self.targets_of(name, fold), is_train)
-        dev = self.examples(objective, self.documents, (self.fold != fold) & (self.dev_part == 0))
-        everything = self.examples(objective, self.documents, np.ones(len(self.documents), dtype=bool))
+        taught = self.targets_of(name, fold)[is_train]
+        train = self.examples(objective, pd.concat([taught, load_rated_words()]) if recipe.words else taught)
+        dev = self.examples(objective, self.documents[(self.fold != fold) & (self.dev_part == 0)])
+        everything = self.examples(objective, self.documents)
         model = self.fresh_model(objective, recipe.training.seed)
         path = self.path_of(name, fold)
 
@@ -163,9 +168,9 @@ class Quality:
         ratings = (self.documents["mean_rating"].to_numpy() + 4 * answers["valence"].to_numpy()) / 2
         return self.documents.assign(distribution=list(mixed), mean_rating=ratings)
 
-    def examples(self, objective: Any, documents: pd.DataFrame, rows: np.ndarray) -> Examples:  # noqa: ANN401
-        """Some documents as training examples."""
-        chosen = documents[rows].reset_index(drop=True)
+    def examples(self, objective: Any, documents: pd.DataFrame) -> Examples:  # noqa: ANN401
+        """Documents as training examples."""
+        chosen = documents.reset_index(drop=True)
         texts = objective.encode(self.tokenizer, chosen["text"].tolist(), FULL.max_tokens)
         return Examples(chosen, texts, objective.targets(texts, chosen))
 
@@ -190,7 +195,7 @@ class Quality:
     def ridge(self) -> Predictions:
         """Ridge regression of the mean rating on the frozen encoder's mean-pooled states, fold by fold."""
         objective = objective_of(TASK)
-        everything = self.examples(objective, self.documents, np.ones(len(self.documents), dtype=bool))
+        everything = self.examples(objective, self.documents)
         path = self.work / f"states-{self.data[:16]}.parquet"
         if not path.exists():
             states = predict_states(self.fresh_model(objective, 0), everything.texts, self.hardware)

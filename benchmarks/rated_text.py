@@ -1,11 +1,13 @@
 """The rated sentences of the demo as one frame with folds, for benchmarks: the product's own cleaning, consensus and groups."""
 
 import hashlib
+import json
 from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import vaderSentiment
 
 from assets.cleaning.documents import clean
 from assets.cleaning.duplicates import CANDIDATE_COLUMNS, deduplicate
@@ -43,10 +45,19 @@ def load_rated_text(archives: Path) -> pd.DataFrame:
     kept = deduplicate(cleaned, sketch(cleaned), nothing, threshold=Cleaning().near_duplicate_similarity, now=NOW).kept
     kept = kept.merge(raw[["document_id", "ratings"]], on="document_id").sort_values("document_id", ignore_index=True)
     kept["group_id"] = group_documents(kept)
-    kept["mean_rating"] = [float(np.mean(ratings)) for ratings in kept["ratings"]]
-    kept["distribution"] = _distributions(kept["ratings"])
-    kept["label"] = [TASK.labels[int(np.argmax(shares))] for shares in kept["distribution"]]
-    return kept[["document_id", "source", "language", "text", "label", "distribution", "mean_rating", "ratings", "group_id"]]
+    return _with_targets(kept)
+
+
+def load_rated_words() -> pd.DataFrame:
+    """The words and emoticons of VADER's lexicon with the ratings of ten people each, as `load_rated_text` has sentences.
+
+    They were rated apart from the sentences, by other people and without context.
+    """
+    lines = (Path(vaderSentiment.__file__).parent / "vader_lexicon.txt").read_text("utf-8").splitlines()
+    rated = [line.split("\t") for line in lines if line.strip()]
+    words = pd.DataFrame({"text": [row[0] for row in rated], "ratings": [tuple(json.loads(row[3])) for row in rated]})
+    names = [f"words/{number}" for number in range(len(words))]
+    return _with_targets(words.assign(document_id=names, group_id=names, source="words", language="en"))
 
 
 def fold_of_groups(documents: pd.DataFrame, folds: int, salt: str = "quality-1") -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
@@ -56,6 +67,17 @@ def fold_of_groups(documents: pd.DataFrame, folds: int, salt: str = "quality-1")
         for group in documents["group_id"].unique()
     }
     return documents["group_id"].map(numbers).to_numpy(dtype=np.int64)
+
+
+def _with_targets(rated: pd.DataFrame) -> pd.DataFrame:
+    """Rated texts with what their ratings say."""
+    distributions = _distributions(rated["ratings"])
+    rated = rated.assign(
+        mean_rating=[float(np.mean(ratings)) for ratings in rated["ratings"]],
+        distribution=distributions,
+        label=[TASK.labels[int(np.argmax(shares))] for shares in distributions],
+    )
+    return rated[["document_id", "source", "language", "text", "label", "distribution", "mean_rating", "ratings", "group_id"]]
 
 
 def _distributions(ratings: pd.Series) -> list[list[float]]:
