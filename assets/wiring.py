@@ -8,6 +8,7 @@ import importlib.resources
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from importlib.resources.abc import Traversable
 from typing import Any, TypeAlias
 
 import dagster as dg
@@ -72,12 +73,21 @@ def _limits(column: Any) -> list[str]:  # noqa: ANN401
 
 @lru_cache
 def code_version(package: str) -> str:
-    """Hash of a package's source files: names the code that made a row."""
+    """Hash of a package's source files, and of the packages within: names the code that made a row."""
     digest = hashlib.sha256()
-    for path in sorted(importlib.resources.files(package).iterdir(), key=lambda entry: entry.name):
-        if path.name.endswith(".py"):
-            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    for name, content in sorted(_sources_of(importlib.resources.files(package), "")):
+        digest.update(name.encode() + b"\0" + content)
     return digest.hexdigest()[:16]
+
+
+def _sources_of(folder: Traversable, above: str) -> Iterator[tuple[str, bytes]]:
+    """Path within the package, and content, of every source file."""
+    for entry in folder.iterdir():
+        name = f"{above}{entry.name}"
+        if entry.is_dir():
+            yield from _sources_of(entry, f"{name}/")
+        elif name.endswith(".py"):
+            yield name, entry.read_bytes()
 
 
 @contextmanager

@@ -14,15 +14,15 @@ import numpy as np
 import pandas as pd
 import torch
 
-from assets.training.encoder import load_encoder, load_tokenizer, locate_base_model
-from assets.training.few_shot import fit_head
-from assets.training.finetuning import FineTuning
-from assets.training.hardware import choose_hardware
-from assets.training.metrics import compute_metrics
-from assets.training.network import Network, predict_outputs
-from assets.training.objectives import objective_of
-from assets.training.predictions import predictions_of_frame, statistics_of
-from assets.training.records import Examples
+from assets.training.judging.metrics import compute_metrics
+from assets.training.judging.predictions import predictions_of_frame, statistics_of
+from assets.training.learning.encoder import load_encoder, load_tokenizer, locate_base_model
+from assets.training.learning.few_shot import fit_head
+from assets.training.learning.finetuning import FineTuning
+from assets.training.learning.hardware import choose_hardware
+from assets.training.learning.network import Network, predict_outputs
+from assets.training.learning.objectives import objective_of
+from assets.training.learning.records import Examples
 from assets.training_settings import Training
 from benchmarks.rated_text import TASK, fold_of_groups, load_rated_text
 from benchmarks.table import Row, print_rows

@@ -24,15 +24,15 @@ import pandas as pd
 import torch
 from sklearn.linear_model import RidgeCV
 
-from assets.training.baselines import compute_baselines
-from assets.training.encoder import load_encoder, load_tokenizer, locate_base_model
-from assets.training.evaluation import evaluate
-from assets.training.finetuning import FineTuning
-from assets.training.hardware import choose_hardware
-from assets.training.network import Network, predict_outputs, predict_states
-from assets.training.objectives import objective_of
-from assets.training.predictions import HUMAN, VADER, Predictions, predictions_of_frame
-from assets.training.records import CheckpointPolicy, Examples, Progress
+from assets.training.judging.baselines import compute_baselines
+from assets.training.judging.evaluation import evaluate
+from assets.training.judging.predictions import HUMAN, VADER, Predictions, predictions_of_frame
+from assets.training.learning.encoder import load_encoder, load_tokenizer, locate_base_model
+from assets.training.learning.finetuning import FineTuning
+from assets.training.learning.hardware import choose_hardware
+from assets.training.learning.network import Network, predict_outputs, predict_states
+from assets.training.learning.objectives import objective_of
+from assets.training.learning.records import CheckpointPolicy, Examples, Progress
 from assets.training_settings import Training
 from benchmarks.rated_text import TASK, fold_of_groups, load_rated_text, load_rated_words
 from benchmarks.table import Row, print_rows
@@ -90,7 +90,7 @@ RECIPES = {
     "one epoch": Recipe(changed(epochs=1)),
     "six epochs": Recipe(changed(epochs=6)),
     "rated words": Recipe(words=True),
-    "six epochs, rated words": Recipe(changed(epochs=6), words=True),
+    "long": Recipe(changed(epochs=5, valence_weight=8.0), words=True),
     "second seed": Recipe(changed(seed=14)),
     "two seeds averaged": Recipe(members=("full", "second seed")),
     "distilled": Recipe(changed(seed=15), teachers=("full", "second seed")),
@@ -114,8 +114,9 @@ class Quality:
         """Where the predictions of a recipe's fold lie."""
         recipe = RECIPES[name]
         settings = recipe.training.model_dump(mode="json", exclude_unset=True)
-        told = json.dumps([self.data, self.base.fingerprint, settings, recipe.targets, recipe.teachers, *(["words"] if recipe.words else [])], sort_keys=True)
-        return self.work / f"{hashlib.sha256(told.encode()).hexdigest()[:16]}-{fold}.parquet"
+        told = [self.data, self.base.fingerprint, settings, recipe.targets, recipe.teachers, *["words"] * recipe.words]
+        digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+        return self.work / f"{digest[:16]}-{fold}.parquet"
 
     def outputs_of(self, name: str, fold: int) -> np.ndarray | None:
         """Outputs for all rows by the model of a fold, (documents, outputs); None where it is not trained yet."""

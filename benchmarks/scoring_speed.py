@@ -24,11 +24,11 @@ import torch
 import transformers
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from assets.training.artifacts import read_model
-from assets.training.backends import ONNX_FILES, Backend
-from assets.training.exporting import cosine_of_rows
-from assets.training.network import layers_of, predict_outputs
-from assets.training.scoring import Scorer, load_model
+from assets.training.learning.artifacts import read_model
+from assets.training.learning.network import layers_of, predict_outputs
+from assets.training.scoring.backends import ONNX_FILES, Backend
+from assets.training.scoring.exporting import cosine_of_rows
+from assets.training.scoring.scorer import Scorer, load_model
 from benchmarks.table import Row, print_rows
 
 TARGET_RATIO = 5.0

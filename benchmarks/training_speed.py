@@ -27,13 +27,13 @@ import transformers
 from torch.nn import functional
 
 from assets.project import Task
-from assets.training.encoder import load_encoder, load_tokenizer, locate_base_model
-from assets.training.encoding import shuffled_batches
-from assets.training.finetuning import FineTuning
-from assets.training.hardware import Hardware, choose_hardware
-from assets.training.network import Network, Outputs, layers_of, predict_outputs
-from assets.training.objectives import TextObjective, dev_macro_f1
-from assets.training.records import Examples
+from assets.training.learning.encoder import load_encoder, load_tokenizer, locate_base_model
+from assets.training.learning.encoding import shuffled_batches
+from assets.training.learning.finetuning import FineTuning
+from assets.training.learning.hardware import Hardware, choose_hardware
+from assets.training.learning.network import Network, Outputs, layers_of, predict_outputs
+from assets.training.learning.objectives import TextObjective, dev_macro_f1
+from assets.training.learning.records import Examples
 from assets.training_settings import Training
 from benchmarks.scoring_speed import MeanPoolingClassifier, seconds_of
 from benchmarks.table import Row, print_rows

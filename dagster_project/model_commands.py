@@ -62,7 +62,7 @@ def serve(
     host: Annotated[str, typer.Option(help="Interface; there is no log-in, so leave it at the loopback one.")] = "127.0.0.1",
 ) -> None:
     """Answer texts over HTTP with a model: POST /predict, GET /health, GET /model."""
-    from assets.training.smoke import serving_job
+    from assets.training.gate.smoke import serving_job
     from dagster_project.environments import REPOSITORY, read_environment
     from dagster_project.model_lifecycle import bring_model
 

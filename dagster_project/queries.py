@@ -98,7 +98,7 @@ def newest_report(lakehouse: Lakehouse, store: ObjectStore) -> ReportFound:
     Raises:
         LakehouseError: There is none.
     """
-    from assets.training.report import headline
+    from assets.training.judging.report import headline
 
     frame = lakehouse.read("SELECT * FROM evaluation_report WHERE increment_id = (SELECT max(increment_id) FROM evaluation_report)")
     if frame.empty:

@@ -3,7 +3,7 @@
 `POST /predict` answers texts, `GET /health` says that it is up, `GET /model` what it serves. It listens on the loopback interface unless
 told otherwise, and it has no log-in: whoever opens it to others puts a proxy with one in front. Texts are neither kept nor logged.
 
-Does not belong here: scoring (`assets/training/scoring.py`), fetching a model (`textmill serve` does), the client
+Does not belong here: scoring (`assets/training/scoring/scorer.py`), fetching a model (`textmill serve` does), the client
 (`resources/prediction_api.py`).
 """
 
@@ -28,7 +28,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from assets.answers import decode_labels, decode_spans
 from assets.project import Task
 from assets.training.jobs import emit
-from assets.training.scoring import Scorer, load_model
+from assets.training.scoring.scorer import Scorer, load_model
 from services.body_limit import BodyLimit
 
 SHOWN_FACTS = (

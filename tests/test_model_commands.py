@@ -14,8 +14,8 @@ import yaml
 from typer.testing import CliRunner
 
 from assets.schemas import FINE_TUNED_MODEL, TABLES
+from assets.training.gate.promotion import Decision
 from assets.training.manifests import ModelFolderError, write_manifest
-from assets.training.promotion import Decision
 from assets.training.registry import RegistryError, decision_row
 from dagster_project.cli import app
 from dagster_project.model_lifecycle import bring_model, promote, roll_back, show_models

@@ -26,9 +26,9 @@ def read_split(store: ObjectStore, dataset_version: str, split: str) -> pd.DataF
 
 def report_model(step: Step, lakehouse: Lakehouse, store: ObjectStore, project: Project, model: dict[str, Any]) -> dict[str, Any]:
     """Measure a model beside the baselines, store the report, write its numbers; metadata for the UI."""
-    from assets.training.evaluation import count_impossible_values
-    from assets.training.report_tables import headline_metrics
-    from assets.training.reporting import report_on  # brings scikit-learn and matplotlib, which definitions need not wait for
+    from assets.training.judging.evaluation import count_impossible_values
+    from assets.training.judging.report_tables import headline_metrics
+    from assets.training.judging.reporting import report_on  # brings scikit-learn and matplotlib, which definitions need not wait for
 
     model_id, version = model["model_id"], model["dataset_version"]
     train_rows, test_rows = read_split(store, version, "train"), read_split(store, version, "test")

@@ -33,11 +33,11 @@ from resources.object_store import ObjectNotFoundError, ObjectStore
 from resources.prediction_api import PredictionApi, PredictionApiError
 
 if TYPE_CHECKING:  # these bring scikit-learn, which definitions need not wait for
-    from assets.training.behaviours import Case
-    from assets.training.criteria import Trial
-    from assets.training.predictions import Predictions
-    from assets.training.promotion import Decision
-    from assets.training.smoke import SmokeResult
+    from assets.training.gate.behaviours import Case
+    from assets.training.gate.criteria import Trial
+    from assets.training.gate.promotion import Decision
+    from assets.training.gate.smoke import SmokeResult
+    from assets.training.judging.predictions import Predictions
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -100,7 +100,7 @@ def judge_candidates(step: Step, lakehouse: Lakehouse, bench: Bench, tell: Calla
 
 def decide(bench: Bench, challenger: Mapping[Any, Any], champion: Mapping[Any, Any] | None) -> "Decision":
     """Measure a challenger beside the champion and judge; whatever is at fault is a reason to refuse."""
-    from assets.training.promotion import judge
+    from assets.training.gate.promotion import judge
 
     project, findings = bench.project, Findings()
     try:
@@ -141,9 +141,9 @@ def _measure(bench: Bench, challenger: Mapping[Any, Any], champion: Mapping[Any,
 
 def try_challenger(bench: Bench, model: Mapping[Any, Any], test: pd.DataFrame) -> tuple["Predictions", "Trial"]:
     """Score the test rows and the behavioural cases in one process, then try the serving app in another."""
-    from assets.training.behaviours import judge_cases, texts_of
-    from assets.training.criteria import Trial
-    from assets.training.smoke import smoke_texts
+    from assets.training.gate.behaviours import judge_cases, texts_of
+    from assets.training.gate.criteria import Trial
+    from assets.training.gate.smoke import smoke_texts
 
     task, cases = bench.project.task, collect_cases(bench.project, test)
     smoke = smoke_texts(task)
@@ -159,7 +159,7 @@ def try_challenger(bench: Bench, model: Mapping[Any, Any], test: pd.DataFrame) -
 
 def collect_cases(project: Project, test: pd.DataFrame) -> "list[Case]":
     """The built-in behavioural cases and those of the project's own file."""
-    from assets.training.behaviours import make_cases, read_cases
+    from assets.training.gate.behaviours import make_cases, read_cases
 
     cases = make_cases(project.promotion, project.task, project.languages, test, project.training.seed)
     file = project.promotion.behaviour_file
@@ -168,7 +168,7 @@ def collect_cases(project: Project, test: pd.DataFrame) -> "list[Case]":
 
 def try_serving(bench: Bench, folder: Path, reference: pd.DataFrame, test: pd.DataFrame) -> "SmokeResult":
     """Start the serving app with a model folder, ask it, time it, stop it; a failure is a result."""
-    from assets.training.smoke import SmokeResult, serving_job, try_server
+    from assets.training.gate.smoke import SmokeResult, serving_job, try_server
 
     texts = test["text"].sample(frac=1, random_state=bench.project.training.seed).tolist()
     try:
@@ -196,7 +196,7 @@ def _predictions(model_id: str, scored: pd.DataFrame, labels: list[str], project
     Raises:
         UnfitModelError: It answers with other labels than the task has now, or not at all.
     """
-    from assets.training.predictions import PredictionsError, predictions_of_frame
+    from assets.training.judging.predictions import PredictionsError, predictions_of_frame
 
     if labels != list(project.task.labels):
         raise UnfitModelError(f"{model_id} was trained for the labels {labels}; the task now has {list(project.task.labels)}.")

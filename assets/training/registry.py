@@ -16,7 +16,7 @@ from assets.project import Project
 from assets.schemas import CHAMPION_MODEL, FINE_TUNED_MODEL
 
 if TYPE_CHECKING:  # the module brings scikit-learn, which definitions need not wait for
-    from assets.training.promotion import Decision
+    from assets.training.gate.promotion import Decision
 
 Verdict = Literal["promoted", "refused", "overridden", "rolled_back"]
 

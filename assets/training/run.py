@@ -27,16 +27,16 @@ from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import main as torchrun
 
-from assets.training.artifacts import write_model
-from assets.training.exporting import Export, export_model
-from assets.training.few_shot import fit_head
-from assets.training.finetuning import FineTuning
 from assets.training.jobs import TrainingJob, emit, read_training_job
+from assets.training.learning.artifacts import write_model
+from assets.training.learning.few_shot import fit_head
+from assets.training.learning.finetuning import FineTuning
+from assets.training.learning.network import predict_outputs
+from assets.training.learning.preparing import Prepared, prepare
+from assets.training.learning.processes import Processes, leave_processes
+from assets.training.learning.records import CheckpointPolicy, Outcome, Progress, TrainingInterruptedError
 from assets.training.manifests import write_manifest
-from assets.training.network import predict_outputs
-from assets.training.preparing import Prepared, prepare
-from assets.training.processes import Processes, leave_processes
-from assets.training.records import CheckpointPolicy, Outcome, Progress, TrainingInterruptedError
+from assets.training.scoring.exporting import Export, export_model
 
 SECONDS_BETWEEN_REPORTS = 10.0
 

@@ -1,7 +1,7 @@
 """Score a file of texts with a model in a process of its own: `python -m assets.training.score JOB.json`.
 
 The gate uses it to score champion and challenger on the same frozen rows. Exit status and printed events are those of `run.py`.
-Does not belong here: scoring itself (`scoring.py`).
+Does not belong here: scoring itself (`scorer.py`).
 """
 
 import sys
@@ -11,7 +11,7 @@ import pandas as pd
 import transformers
 
 from assets.training.jobs import JobError, ScoringJob, emit, read_scoring_job
-from assets.training.scoring import load_model
+from assets.training.scoring.scorer import load_model
 
 
 def main(arguments: list[str]) -> int:

@@ -12,7 +12,7 @@ import pandas as pd
 from assets.project import Project
 from assets.training.fitting import current_dataset, describe_event
 from assets.training.promoting import Bench
-from assets.training.search import (
+from assets.training.studies.search import (
     NAMES_SQL,
     STUDIES_SQL,
     TRIALS_SQL,
@@ -57,7 +57,9 @@ def search_settings(step: Step, lakehouse: Lakehouse, bench: Bench, log: Log, *,
         skip_if_offered(step)
         return show_page(bench.store, f"studies/{study_id}.md")
     job = {"search": project.search.model_dump(mode="json")}
-    done = run_on_dataset(bench, "assets.training.search_run", dataset_version, bench.compute.folder / "searches" / study_id, job, log)
+    done = run_on_dataset(
+        bench, "assets.training.studies.search_run", dataset_version, bench.compute.folder / "searches" / study_id, job, log
+    )
     rows = trial_rows(study_id, project, dataset_version, done["trials"])
     step.write("hyperparameter_search", rows)
     step.count(rows_in=len(rows), rows_out=len(rows))
@@ -73,7 +75,7 @@ def search_settings(step: Step, lakehouse: Lakehouse, bench: Bench, log: Log, *,
 
 def draw_page(rows: pd.DataFrame, project: Project, importance: Mapping[str, float]) -> str:
     """The page of a search, pictures inside."""
-    from assets.training.study_figures import draw_history, draw_importance, embed  # brings matplotlib
+    from assets.training.studies.study_figures import draw_history, draw_importance, embed  # brings matplotlib
 
     metric = project.search.metric
     pictures = {"history.png": draw_history(rows, metric)} | ({"importance.png": draw_importance(importance)} if importance else {})

@@ -1,7 +1,7 @@
 """A model's files in the object store: fetched in one way only, with every hash checked. Light: neither torch nor transformers.
 
 The registry's table holds the SHA-256 of a model's manifest, the manifest that of every other file: whoever changes a file in the store
-changes a hash that is kept elsewhere. Does not belong here: the manifest's contents (`manifests.py`), opening the network (`scoring.py`).
+changes a hash that is kept elsewhere. Does not belong here: the manifest's contents (`manifests.py`), opening the network (`scorer.py`).
 """
 
 import hashlib

@@ -28,9 +28,9 @@ ORDER BY document_id, annotator_id
 
 def measure_curve(step: Step, lakehouse: Lakehouse, bench: Bench, log: Log, *, again: bool) -> dict[str, Any]:
     """Train on growing parts of the train split and write what each gives on dev; the page of the study as metadata."""
-    from assets.training.study import curve_cells, describe_curve, identify_study, project_onwards
-    from assets.training.study_figures import draw_learning_curve, embed
-    from assets.training.study_results import curve_rows
+    from assets.training.studies.study import curve_cells, describe_curve, identify_study, project_onwards
+    from assets.training.studies.study_figures import draw_learning_curve, embed
+    from assets.training.studies.study_results import curve_rows
 
     dataset_version, bench = current_dataset(lakehouse), with_recipe(lakehouse, bench)
     study_id = identify_study("curve", bench.project, dataset_version)
@@ -53,10 +53,10 @@ def measure_curve(step: Step, lakehouse: Lakehouse, bench: Bench, log: Log, *, a
 
 def measure_ablation(step: Step, lakehouse: Lakehouse, bench: Bench, log: Log, *, again: bool) -> dict[str, Any]:
     """Train without each source and each labeling function and write what that costs on dev; the page of the study as metadata."""
-    from assets.training.ablation import ablate_votes, describe_ablation, hash_of_votes
-    from assets.training.study import ablation_cells, identify_study
-    from assets.training.study_figures import draw_ablation, embed
-    from assets.training.study_results import ablation_rows
+    from assets.training.studies.ablation import ablate_votes, describe_ablation, hash_of_votes
+    from assets.training.studies.study import ablation_cells, identify_study
+    from assets.training.studies.study_figures import draw_ablation, embed
+    from assets.training.studies.study_results import ablation_rows
 
     dataset_version, bench = current_dataset(lakehouse), with_recipe(lakehouse, bench)
     train, dev = (read_split(bench.store, dataset_version, split) for split in ("train", "dev"))
@@ -92,7 +92,7 @@ def run_cells(
     bench: Bench, dataset_version: str, cells: Sequence[Cell], log: Log, *, again: bool
 ) -> dict[str, tuple[dict[str, Any], pd.DataFrame]]:
     """Train every cell that was not trained before, in one process; facts and dev predictions by key."""
-    from assets.training.study import study_training
+    from assets.training.studies.study import study_training
 
     folder = bench.compute.folder / "studies"
     results = folder / "results"
@@ -100,7 +100,7 @@ def run_cells(
         shutil.rmtree(results, ignore_errors=True)
     project = bench.project.model_copy(update={"training": study_training(bench.project)})
     job = {"results_folder": str(results), "cells": [cell.model_dump(mode="json") for cell in cells]}
-    run_on_dataset(Bench(bench.store, bench.compute, project), "assets.training.study_run", dataset_version, folder, job, log)
+    run_on_dataset(Bench(bench.store, bench.compute, project), "assets.training.studies.study_run", dataset_version, folder, job, log)
     return {
         cell.key: (json.loads((results / f"{cell.key}.json").read_text(encoding="utf-8")), pd.read_parquet(results / f"{cell.key}.parquet"))
         for cell in cells

@@ -8,9 +8,9 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processor
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from assets.project import RatingScale, Task
-from assets.training.encoder import load_encoder, locate_base_model
-from assets.training.exporting import write_onnx
-from assets.training.network import Network, TokenHead
+from assets.training.learning.encoder import load_encoder, locate_base_model
+from assets.training.learning.network import Network, TokenHead
+from assets.training.scoring.exporting import write_onnx
 from assets.training_settings import Training
 
 torch.set_num_threads(1)  # tiny products: a second thread only waits, and for long on a busy machine
@@ -25,7 +25,7 @@ LABELS = ("negative", "neutral", "positive")
 def one_thread():
     """Training sets the number of threads itself; see above for why it shall be one."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("assets.training.hardware.cores_available", lambda: 1)
+        patch.setattr("assets.training.learning.hardware.cores_available", lambda: 1)
         yield
 
 

@@ -5,15 +5,15 @@ import pytest
 import torch
 from transformers import AutoModel
 
-from assets.training.adapters import MissingExtraError, add_adapters
-from assets.training.encoder import load_encoder, load_tokenizer
-from assets.training.encoding import encode_texts
-from assets.training.finetuning import FineTuning
-from assets.training.hardware import choose_hardware
-from assets.training.network import Network, freeze_lowest_layers, predict_outputs
-from assets.training.objectives import objective_of
-from assets.training.records import Examples
-from assets.training.weights import heights, trained_weights
+from assets.training.learning.adapters import MissingExtraError, add_adapters
+from assets.training.learning.encoder import load_encoder, load_tokenizer
+from assets.training.learning.encoding import encode_texts
+from assets.training.learning.finetuning import FineTuning
+from assets.training.learning.hardware import choose_hardware
+from assets.training.learning.network import Network, freeze_lowest_layers, predict_outputs
+from assets.training.learning.objectives import objective_of
+from assets.training.learning.records import Examples
+from assets.training.learning.weights import heights, trained_weights
 from assets.training_settings import Lora
 
 HARDWARE = choose_hardware("cpu", "fp32")

@@ -4,7 +4,7 @@ import pytest
 
 from assets.answers import Span, decode_spans, encode_spans
 from assets.project import RatingScale, Task
-from assets.training.baselines import (
+from assets.training.judging.baselines import (
     choose_labels,
     compute_baselines,
     correlate_with_others,
@@ -16,7 +16,7 @@ from assets.training.baselines import (
     predict_tfidf,
     predict_vader,
 )
-from assets.training.span_baselines import find_context, find_likest_sentence, make_gazetteer, split_context
+from assets.training.judging.span_baselines import find_context, find_likest_sentence, make_gazetteer, split_context
 
 LABELS = ("negative", "neutral", "positive")
 

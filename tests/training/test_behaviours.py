@@ -5,8 +5,8 @@ import pytest
 import yaml
 
 from assets.project import Task
-from assets.training.behaviours import BehaviourFileError, Case, case_id, judge_cases, make_cases, original_id, read_cases, texts_of
-from assets.training.edits import CHINESE_NAMES, ENGLISH_NAMES
+from assets.training.gate.behaviours import BehaviourFileError, Case, case_id, judge_cases, make_cases, original_id, read_cases, texts_of
+from assets.training.gate.edits import CHINESE_NAMES, ENGLISH_NAMES
 from assets.training_settings import Promotion
 
 POLAR = Task(labels=("负面", "中性", "正面"), positive_label="正面", negative_label="负面")

@@ -4,10 +4,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assets.answers import Span
-from assets.training.bio_tags import IGNORED, merge_windows, read_tags, tag_tokens
-from assets.training.encoder import load_tokenizer
-from assets.training.encoding import encode_windows
-from assets.training.span_objectives import depth_in_window
+from assets.training.learning.bio_tags import IGNORED, merge_windows, read_tags, tag_tokens
+from assets.training.learning.encoder import load_tokenizer
+from assets.training.learning.encoding import encode_windows
+from assets.training.learning.span_objectives import depth_in_window
 
 LABELS = ("PER", "地点")
 OUT, B_PER, I_PER, B_LOC, I_LOC = range(5)

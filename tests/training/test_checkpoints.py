@@ -4,7 +4,7 @@ import shutil
 import pytest
 import torch
 
-from assets.training.checkpoints import Checkpoint, read_newest_checkpoint, write_checkpoint
+from assets.training.learning.checkpoints import Checkpoint, read_newest_checkpoint, write_checkpoint
 
 
 def make_checkpoint(step, identity="run"):

@@ -3,7 +3,7 @@ import random
 import pytest
 
 from assets.answers import Span
-from assets.training.edits import (
+from assets.training.gate.edits import (
     Edit,
     add_white_space,
     append_emoji,

@@ -3,8 +3,8 @@ import shutil
 import huggingface_hub.constants
 import pytest
 
-from assets.training import encoder
-from assets.training.encoder import BaseModelError, fingerprint_files, load_encoder, load_tokenizer, locate_base_model
+from assets.training.learning import encoder
+from assets.training.learning.encoder import BaseModelError, fingerprint_files, load_encoder, load_tokenizer, locate_base_model
 
 
 def test_a_folder_is_taken_as_it_is(tiny_base):

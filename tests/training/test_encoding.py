@@ -5,8 +5,8 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 from transformers import PreTrainedTokenizerFast
 
-from assets.training.encoder import load_encoder, load_tokenizer, longest_input
-from assets.training.encoding import batches_by_budget, encode_pairs, encode_texts, encode_windows, positions_of, shuffled_batches
+from assets.training.learning.encoder import load_encoder, load_tokenizer, longest_input
+from assets.training.learning.encoding import batches_by_budget, encode_pairs, encode_texts, encode_windows, positions_of, shuffled_batches
 
 TEXTS = ["good film", "", "电影好" * 20, "A film 😀 that is Unbelievably good. " * 9, "the the the the the the the the the the"]
 
@@ -74,7 +74,7 @@ def test_no_texts_give_no_tokens(tokenizer, encode):
 def test_many_texts_are_tokenized_in_parts_that_make_no_difference(tokenizer, monkeypatch):
     texts = ["good film", "电影好 good the film is a table", "", "坏"]
     expected = encode_windows(tokenizer, texts, 6)
-    monkeypatch.setattr("assets.training.encoding.TOKENIZED_AT_ONCE", 3)
+    monkeypatch.setattr("assets.training.learning.encoding.TOKENIZED_AT_ONCE", 3)
     found = encode_windows(tokenizer, texts, 6)
     assert rows_of(found) == rows_of(expected)
     assert found.text_of.tolist() == expected.text_of.tolist() == [0, 1, 1, 1, 2, 3]

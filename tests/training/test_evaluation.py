@@ -8,9 +8,9 @@ from sklearn import metrics as reference
 from assets.answers import Span, encode_labels, encode_spans
 from assets.project import Task
 from assets.schemas import EVALUATION_REPORT, check_columns
-from assets.training.evaluation import count_impossible_values, evaluate, value_of
 from assets.training.expectations import METRICS
-from assets.training.metrics import (
+from assets.training.judging.evaluation import count_impossible_values, evaluate, value_of
+from assets.training.judging.metrics import (
     bootstrap_weights,
     compute_metrics,
     confusion_matrix,
@@ -20,7 +20,7 @@ from assets.training.metrics import (
     row_statistics,
     two_sided_p,
 )
-from assets.training.predictions import Predictions, PredictionsError, predictions_of_probabilities
+from assets.training.judging.predictions import Predictions, PredictionsError, predictions_of_probabilities
 
 LABELS = ("negative", "neutral", "positive")
 CHINESE = ("负面", "中性", "正面")
@@ -125,7 +125,7 @@ def test_rows_of_one_group_are_drawn_together():
 
 def test_a_bootstrap_in_blocks_draws_what_it_draws_at_once(monkeypatch):
     whole = bootstrap_weights(50, 40, 7)
-    monkeypatch.setattr("assets.training.metrics.WEIGHTS_AT_ONCE", 500)
+    monkeypatch.setattr("assets.training.judging.metrics.WEIGHTS_AT_ONCE", 500)
     parts = bootstrap_weights(50, 40, 7)
     assert (len(whole), len(parts)) == (1, 4)
     np.testing.assert_array_equal(np.concatenate(parts), whole[0])

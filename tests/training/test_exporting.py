@@ -7,16 +7,16 @@ import pytest
 import torch
 
 from assets.project import Task
-from assets.training import backends, exporting
-from assets.training.artifacts import ModelSettings, write_model
-from assets.training.backends import ONNX_FILES, BackendError, OnnxNetwork
-from assets.training.encoder import load_encoder, load_tokenizer
-from assets.training.exporting import Measured, choose, cosine_of_rows, export_model, in_words, spread_rows
-from assets.training.hardware import choose_hardware
-from assets.training.network import HeadedEncoder, Network, predict_outputs
-from assets.training.objectives import objective_of
-from assets.training.packing import pack_rows
-from assets.training.records import Examples
+from assets.training.learning.artifacts import ModelSettings, write_model
+from assets.training.learning.encoder import load_encoder, load_tokenizer
+from assets.training.learning.hardware import choose_hardware
+from assets.training.learning.network import HeadedEncoder, Network, predict_outputs
+from assets.training.learning.objectives import objective_of
+from assets.training.learning.packing import pack_rows
+from assets.training.learning.records import Examples
+from assets.training.scoring import backends, exporting
+from assets.training.scoring.backends import ONNX_FILES, BackendError, OnnxNetwork
+from assets.training.scoring.exporting import Measured, choose, cosine_of_rows, export_model, in_words, spread_rows
 
 TEXTS = ["good film", "电影坏", "", "the film is a good table", "好", "桌子 是 一 张 桌子 的 电影", "bad", "the awful film"] * 5
 

@@ -4,15 +4,15 @@ import pytest
 import torch
 
 from assets.project import Task
-from assets.training.artifacts import ModelSettings, write_model
-from assets.training.encoder import load_encoder, load_tokenizer
-from assets.training.few_shot import PENALTIES, choose_penalty, fit_head, fit_linear, folds_of
-from assets.training.hardware import choose_hardware
+from assets.training.learning.artifacts import ModelSettings, write_model
+from assets.training.learning.encoder import load_encoder, load_tokenizer
+from assets.training.learning.few_shot import PENALTIES, choose_penalty, fit_head, fit_linear, folds_of
+from assets.training.learning.hardware import choose_hardware
+from assets.training.learning.network import Network, predict_outputs
+from assets.training.learning.objectives import objective_of
+from assets.training.learning.records import Examples
 from assets.training.manifests import write_manifest
-from assets.training.network import Network, predict_outputs
-from assets.training.objectives import objective_of
-from assets.training.records import Examples
-from assets.training.scoring import load_model
+from assets.training.scoring.scorer import load_model
 
 HARDWARE = choose_hardware("cpu", "fp32")
 MOOD = Task(labels=("bad", "good"))

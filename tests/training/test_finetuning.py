@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 import torch
 
-from assets.training.checkpoints import read_newest_checkpoint
-from assets.training.encoder import load_encoder, load_tokenizer
-from assets.training.finetuning import FineTuning
-from assets.training.hardware import choose_hardware
-from assets.training.network import Network, predict_outputs, set_dropout
-from assets.training.objectives import objective_of
-from assets.training.records import CheckpointPolicy, Examples, TrainingInterruptedError
-from assets.training.schedule import evaluation_steps, rate_factor, seed_of_step
+from assets.training.learning.checkpoints import read_newest_checkpoint
+from assets.training.learning.encoder import load_encoder, load_tokenizer
+from assets.training.learning.finetuning import FineTuning
+from assets.training.learning.hardware import choose_hardware
+from assets.training.learning.network import Network, predict_outputs, set_dropout
+from assets.training.learning.objectives import objective_of
+from assets.training.learning.records import CheckpointPolicy, Examples, TrainingInterruptedError
+from assets.training.learning.schedule import evaluation_steps, rate_factor, seed_of_step
 from assets.training_settings import Training
 
 HARDWARE = choose_hardware("cpu", "fp32")

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from assets.training import hardware
-from assets.training.hardware import HardwareError, choose_hardware, cores_available, cpu_quota, has_native_bf16, processor_name
+from assets.training.learning import hardware
+from assets.training.learning.hardware import HardwareError, choose_hardware, cores_available, cpu_quota, has_native_bf16, processor_name
 
 
 @pytest.mark.parametrize(
@@ -27,13 +27,13 @@ def test_the_processor_has_a_name():
 
 
 def test_the_notice_says_what_was_chosen(monkeypatch):
-    monkeypatch.setattr("assets.training.hardware._read_cpuinfo", lambda: "model name : Old One\nflags : avx2\n")
+    monkeypatch.setattr("assets.training.learning.hardware._read_cpuinfo", lambda: "model name : Old One\nflags : avx2\n")
     hardware = choose_hardware("cpu")
     assert (hardware.device, hardware.precision, hardware.threads) == ("cpu", "fp32", 1)
     assert hardware.notice == (
         "Running on the CPU (Old One, 1 threads): no CUDA device is used; precision fp32, since it has no native bf16."
     )
-    monkeypatch.setattr("assets.training.hardware._read_cpuinfo", lambda: "model name : New One\nflags : avx512_bf16\n")
+    monkeypatch.setattr("assets.training.learning.hardware._read_cpuinfo", lambda: "model name : New One\nflags : avx512_bf16\n")
     assert choose_hardware("cpu").precision == "bf16"
     assert choose_hardware("cpu", "fp32").precision == "fp32"
 

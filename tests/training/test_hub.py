@@ -5,9 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from assets.training import encoder
-from assets.training.encoder import BaseModelError, load_encoder, load_tokenizer, locate_base_model
-from assets.training.packing import use_packed_attention
+from assets.training.learning import encoder
+from assets.training.learning.encoder import BaseModelError, load_encoder, load_tokenizer, locate_base_model
+from assets.training.learning.packing import use_packed_attention
 
 TITLE = "Adding `safetensors` variant of this model"
 

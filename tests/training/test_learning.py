@@ -10,15 +10,15 @@ import torch
 
 from assets.answers import Span, decode_labels, encode_labels, encode_spans, mark_entities, mark_question
 from assets.project import Task
-from assets.training.artifacts import ModelSettings, write_model
-from assets.training.encoder import load_encoder, load_tokenizer
-from assets.training.finetuning import FineTuning
-from assets.training.hardware import choose_hardware
+from assets.training.learning.artifacts import ModelSettings, write_model
+from assets.training.learning.encoder import load_encoder, load_tokenizer
+from assets.training.learning.finetuning import FineTuning
+from assets.training.learning.hardware import choose_hardware
+from assets.training.learning.network import Network, freeze_lowest_layers, predict_outputs
+from assets.training.learning.objectives import ANSWER_COLUMNS, objective_of
+from assets.training.learning.records import Examples, Outcome
 from assets.training.manifests import write_manifest
-from assets.training.network import Network, freeze_lowest_layers, predict_outputs
-from assets.training.objectives import ANSWER_COLUMNS, objective_of
-from assets.training.records import Examples, Outcome
-from assets.training.scoring import Scorer, load_model
+from assets.training.scoring.scorer import Scorer, load_model
 from assets.training_settings import Training
 
 HARDWARE = choose_hardware("cpu", "fp32")

@@ -6,9 +6,9 @@ import pytest
 import yaml
 
 from assets.project import FilesSource, Labeling, Project, Task
-from assets.training.evaluation import evaluate
-from assets.training.model_card import SILVER_NOTE, render_model_card
-from assets.training.predictions import Predictions
+from assets.training.judging.evaluation import evaluate
+from assets.training.judging.model_card import SILVER_NOTE, render_model_card
+from assets.training.judging.predictions import Predictions
 
 MANIFEST = {
     "model_id": "model-1",

@@ -3,10 +3,10 @@ import pytest
 import torch
 from torch import nn
 
-from assets.training.encoder import load_encoder
-from assets.training.encoding import EncodedTexts
-from assets.training.hardware import HardwareError, choose_hardware
-from assets.training.network import (
+from assets.training.learning.encoder import load_encoder
+from assets.training.learning.encoding import EncodedTexts
+from assets.training.learning.hardware import HardwareError, choose_hardware
+from assets.training.learning.network import (
     Network,
     PairHead,
     TextHead,
@@ -18,7 +18,7 @@ from assets.training.network import (
     set_dropout,
     softmax,
 )
-from assets.training.packing import pack_rows
+from assets.training.learning.packing import pack_rows
 
 HARDWARE = choose_hardware("cpu", "fp32")
 ROWS = [[2, 4, 15, 3], [2, 3], [2, 19, 7, 7, 20, 3], [2, 5, 19, 3]]

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from assets.project import RatingScale, Task
-from assets.training.objectives import objective_of, scale_ratings, stack_distributions
+from assets.training.learning.objectives import objective_of, scale_ratings, stack_distributions
 
 MOOD = Task(
     labels=("negative", "neutral", "positive"),

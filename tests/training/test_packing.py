@@ -20,10 +20,10 @@ from transformers import (
     XLMRobertaConfig,
 )
 
-from assets.training.encoder import load_encoder, load_tokenizer
-from assets.training.encoding import EncodedTexts, encode_texts
-from assets.training.network import Network, TextHead
-from assets.training.packing import PACKED, encode_batch, pack_rows, packed_attention, use_packed_attention
+from assets.training.learning.encoder import load_encoder, load_tokenizer
+from assets.training.learning.encoding import EncodedTexts, encode_texts
+from assets.training.learning.network import Network, TextHead
+from assets.training.learning.packing import PACKED, encode_batch, pack_rows, packed_attention, use_packed_attention
 
 SIZES = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
 SHAPE = {**SIZES, "vocab_size": 60, "max_position_embeddings": 40, "pad_token_id": 1}

@@ -6,8 +6,8 @@ import pytest
 
 from assets.answers import Span, encode_labels, encode_spans
 from assets.project import Task
-from assets.training.metrics import compute_metrics
-from assets.training.predictions import Predictions, PredictionsError, decisions_of, predictions_of_frame, statistics_of
+from assets.training.judging.metrics import compute_metrics
+from assets.training.judging.predictions import Predictions, PredictionsError, decisions_of, predictions_of_frame, statistics_of
 
 TOPICS = Task(kind="multi_label_classification", labels=("sports", "money", "政治"))
 NAMES = Task(kind="token_classification", labels=("PER", "地点"))

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from assets.training import preparing
 from assets.training.jobs import JobError, read_training_job
-from assets.training.preparing import prepare, prepare_hardware
-from assets.training.processes import Processes
+from assets.training.learning import preparing
+from assets.training.learning.preparing import prepare, prepare_hardware
+from assets.training.learning.processes import Processes
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def test_a_missing_split_is_an_error(prepared, training_job):
 
 @pytest.mark.parametrize(("cores", "processes", "pinned", "threads"), [(8, 2, 4, 4), (3, 2, 4, 1), (1, 2, 1, 1)])
 def test_processes_share_the_cores_and_the_cpu_time_of_their_container(recipe, monkeypatch, cores, processes, pinned, threads):
-    monkeypatch.setattr("assets.training.hardware.cores_available", lambda: cores)
+    monkeypatch.setattr("assets.training.learning.hardware.cores_available", lambda: cores)
     monkeypatch.setattr(preparing, "join_processes", lambda device: Processes(1, processes, device))
     monkeypatch.setattr(preparing, "pin_to_cores", lambda rank, count: pinned)
     before = torch.get_num_threads()

@@ -21,7 +21,8 @@ KILLER = """
 import json, mmap, os, random, shutil, signal, sys, time
 from pathlib import Path
 import torch
-from assets.training import checkpoints, finetuning, hardware, records, run
+from assets.training.learning import checkpoints, finetuning, hardware, records
+from assets.training import run
 hardware.cores_available = lambda: 1
 torch.set_num_threads(1)
 policy = records.CheckpointPolicy

@@ -9,12 +9,12 @@ import psutil
 import pytest
 import torch
 
-from assets.training.artifacts import ModelSettings, write_model
-from assets.training.encoder import load_encoder, load_tokenizer
 from assets.training.jobs import ScoringJob
+from assets.training.learning.artifacts import ModelSettings, write_model
+from assets.training.learning.encoder import load_encoder, load_tokenizer
+from assets.training.learning.network import Network
+from assets.training.learning.objectives import objective_of
 from assets.training.manifests import sha256_of_file, write_manifest
-from assets.training.network import Network
-from assets.training.objectives import objective_of
 from assets.training.promoting import Bench, decide
 from assets.training.score import score_file
 from assets.training_settings import Promotion

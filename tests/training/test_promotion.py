@@ -6,11 +6,11 @@ import pandas as pd
 import pytest
 
 from assets.project import Task
-from assets.training.behaviours import SuiteResult
-from assets.training.criteria import Trial
-from assets.training.predictions import Predictions, predictions_of_probabilities
-from assets.training.promotion import judge
-from assets.training.smoke import SmokeResult
+from assets.training.gate.behaviours import SuiteResult
+from assets.training.gate.criteria import Trial
+from assets.training.gate.promotion import judge
+from assets.training.gate.smoke import SmokeResult
+from assets.training.judging.predictions import Predictions, predictions_of_probabilities
 from assets.training_settings import Promotion
 
 LABELS = ("负面", "中性", "正面")

@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 import pandas as pd
 import pytest
 
+from assets.training.gate.promotion import Decision
 from assets.training.manifests import ModelFolderError, write_manifest
-from assets.training.promotion import Decision
 from assets.training.registry import (
     Aliases,
     RegistryError,

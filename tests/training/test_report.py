@@ -9,14 +9,14 @@ import pytest
 
 from assets.answers import Span, encode_labels, encode_spans
 from assets.project import FilesSource, Labeling, Project, Task
-from assets.training.baselines import compute_baselines
-from assets.training.evaluation import evaluate
-from assets.training.exporting import Export, Measured
-from assets.training.figures import choose_names, draw_confusion, draw_label_f1, draw_reliability, draw_training, draw_valence
-from assets.training.predictions import Predictions, predictions_of_probabilities
-from assets.training.report import headline, render_report
-from assets.training.report_tables import export_table
-from assets.training.reporting import CHAMPION_NOTE, report_on
+from assets.training.judging.baselines import compute_baselines
+from assets.training.judging.evaluation import evaluate
+from assets.training.judging.figures import choose_names, draw_confusion, draw_label_f1, draw_reliability, draw_training, draw_valence
+from assets.training.judging.predictions import Predictions, predictions_of_probabilities
+from assets.training.judging.report import headline, render_report
+from assets.training.judging.report_tables import export_table
+from assets.training.judging.reporting import CHAMPION_NOTE, report_on
+from assets.training.scoring.exporting import Export, Measured
 
 CHINESE = {"negative": "负面", "neutral": "中性", "positive": "正面"}
 FACTS = {
@@ -150,7 +150,7 @@ def test_a_hundred_thousand_points_still_make_a_small_picture():
 
 
 def test_what_the_pipeline_process_needs_imports_no_torch():
-    modules = "baselines evaluation promotion report manifests jobs sampling".split()
+    modules = "judging.baselines judging.evaluation judging.report gate.promotion manifests jobs sampling".split()
     imports = ", ".join(f"assets.training.{module}" for module in modules)
     code = f"import sys, {imports}; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).resolve().parents[2], check=False).returncode == 0
@@ -159,7 +159,7 @@ def test_what_the_pipeline_process_needs_imports_no_torch():
 @pytest.fixture
 def without_pictures(monkeypatch):
     """Drawing takes most of a report's time, and the tests above look at it."""
-    monkeypatch.setattr("assets.training.report._draw", lambda *_: {})
+    monkeypatch.setattr("assets.training.judging.report._draw", lambda *_: {})
 
 
 TOPICS = Task(kind="multi_label_classification", labels=("sports", "钱"))

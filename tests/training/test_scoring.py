@@ -1,18 +1,19 @@
 import json
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from assets.training import scoring
-from assets.training.artifacts import ModelSettings, write_model
-from assets.training.backends import BackendError, OnnxNetwork
-from assets.training.encoder import load_encoder, load_tokenizer
-from assets.training.hardware import choose_hardware
+from assets.training.learning.artifacts import ModelSettings, write_model
+from assets.training.learning.encoder import load_encoder, load_tokenizer
+from assets.training.learning.hardware import choose_hardware
+from assets.training.learning.network import Network
+from assets.training.learning.objectives import objective_of
 from assets.training.manifests import ModelFolderError, write_manifest
-from assets.training.network import Network
-from assets.training.objectives import objective_of
-from assets.training.scoring import choose_backend, load_model
+from assets.training.scoring import scorer as scorer_module
+from assets.training.scoring.backends import BackendError, OnnxNetwork
+from assets.training.scoring.scorer import choose_backend, load_model
 
 TEXTS = ["good film", "电影坏", "", "the film is a good table and 桌子"]
 FP32 = {"backend": "onnx-fp32", "precision": "fp32", "is_chosen": True}
@@ -71,13 +72,13 @@ def test_a_precision_that_is_asked_for_is_torchs(folder):
 )
 def test_which_backend_is_used(rows, wanted, precision, device, is_free, chosen):
     manifest = {} if rows is None else {"export": rows}
-    hardware = scoring.replace(choose_hardware("cpu", precision), device=device)
+    hardware = replace(choose_hardware("cpu", precision), device=device)
     backend, used = choose_backend(manifest, wanted, hardware, is_free=is_free)
     assert (backend, used.precision) == chosen
 
 
 def test_without_onnx_runtime_torch_scores_and_the_notice_says_what_to_install(folder, monkeypatch):
-    monkeypatch.setattr(scoring, "is_installed", lambda package: False)
+    monkeypatch.setattr(scorer_module, "is_installed", lambda package: False)
     scorer = load_model(folder, "cpu")
     assert scorer.backend == "torch"
     assert scorer.hardware.notice.endswith(
@@ -100,6 +101,6 @@ def test_an_onnx_file_that_was_changed_is_not_opened(folder, tmp_path):
 
 
 def test_int8_is_the_precision_of_an_int8_backend(folder):
-    scorer = scoring.replace(load_model(folder, "cpu", "fp32"), backend="onnx-int8")
+    scorer = replace(load_model(folder, "cpu", "fp32"), backend="onnx-int8")
     assert scorer.precision == "int8"
     assert json.loads((folder / "manifest.json").read_text())["files"]["encoder-fp32.onnx"]

@@ -12,10 +12,10 @@ import pandas as pd
 import pytest
 
 from assets.project import Project
-from assets.training import search_run
 from assets.training.jobs import JobError, read_search_job
-from assets.training.records import DevScore
-from assets.training.search import (
+from assets.training.learning.records import DevScore
+from assets.training.studies import search_run
+from assets.training.studies.search import (
     SearchError,
     apply_winner,
     best_trial,
@@ -24,9 +24,9 @@ from assets.training.search import (
     is_finished,
     trial_rows,
 )
-from assets.training.search_run import describe_params, run_search
-from assets.training.study_figures import draw_history, draw_importance
-from assets.training.trials import Budget, TrialFailedError, TrialPrunedError, importance_of, open_study, rows_of, run_trials
+from assets.training.studies.search_run import describe_params, run_search
+from assets.training.studies.study_figures import draw_history, draw_importance
+from assets.training.studies.trials import Budget, TrialFailedError, TrialPrunedError, importance_of, open_study, rows_of, run_trials
 from assets.training_settings import Search, SearchRange, Training
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -380,7 +380,8 @@ def test_a_setting_that_changes_nothing_for_the_task_is_not_searched(search_job)
 
 def start_process(job):
     script = (
-        "import sys; from assets.training import hardware, many_trainings, search_run; hardware.cores_available = lambda: 1; "
+        "import sys; from assets.training.learning import hardware; from assets.training.studies import many_trainings, search_run; "
+        "hardware.cores_available = lambda: 1; "
         "policy = many_trainings.CheckpointPolicy; "
         "many_trainings.CheckpointPolicy = lambda folder, identity: policy(folder, identity, every_steps=5); "
         "many_trainings.SECONDS_BETWEEN_REPORTS = 0.0; sys.exit(search_run.main(sys.argv[1:]))"
@@ -424,7 +425,7 @@ def test_settings_are_described_in_one_line():
 
 def test_a_wrong_command_line_or_job_is_an_error(tmp_path, capsys):
     assert search_run.main([]) == 2
-    assert "usage: python -m assets.training.search_run JOB.json" in capsys.readouterr().err
+    assert "usage: python -m assets.training.studies.search_run JOB.json" in capsys.readouterr().err
     (tmp_path / "job.json").write_text("{}")
     assert search_run.main([str(tmp_path / "job.json")]) == 1
     assert events_of(capsys.readouterr().out)[-1]["kind"] == "JobError"

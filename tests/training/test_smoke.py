@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from assets.project import Task
-from assets.training.smoke import TIMED_REQUESTS, WARM_UP_REQUESTS, smoke_texts, try_server
+from assets.training.gate.smoke import TIMED_REQUESTS, WARM_UP_REQUESTS, smoke_texts, try_server
 
 TASK = Task(labels=("负面", "正面"))
 NER = Task(kind="token_classification", labels=("PERSON",))

@@ -3,8 +3,8 @@ import pytest
 from sklearn.metrics import classification_report
 
 from assets.answers import Span
-from assets.training.metrics import compute_label_metrics, compute_metrics
-from assets.training.span_metrics import (
+from assets.training.judging.metrics import compute_label_metrics, compute_metrics
+from assets.training.judging.span_metrics import (
     answer_words,
     error_counts,
     overlap_rows,

@@ -5,10 +5,10 @@ import torch
 
 from assets.answers import Span, encode_spans, mark_question
 from assets.project import Task
-from assets.training.bio_tags import IGNORED
-from assets.training.encoder import load_tokenizer
-from assets.training.objectives import objective_of
-from assets.training.span_objectives import LONGEST_ANSWER_TOKENS, best_boundaries, candidates, depth_in_window, split_question
+from assets.training.learning.bio_tags import IGNORED
+from assets.training.learning.encoder import load_tokenizer
+from assets.training.learning.objectives import objective_of
+from assets.training.learning.span_objectives import LONGEST_ANSWER_TOKENS, best_boundaries, candidates, depth_in_window, split_question
 
 NAMES = Task(kind="token_classification", labels=("PER", "地点"))
 READING = Task(kind="question_answering", labels=("answer",))

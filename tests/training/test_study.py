@@ -14,10 +14,10 @@ import pytest
 
 from assets.answers import Span, encode_spans
 from assets.project import Project, Task
-from assets.training import study_run
-from assets.training.ablation import Removals, ablate_votes, answer_of, describe_ablation, hash_of_votes, vote_shares
 from assets.training.jobs import Cell, read_study_job
-from assets.training.study import (
+from assets.training.studies import study_run
+from assets.training.studies.ablation import Removals, ablate_votes, answer_of, describe_ablation, hash_of_votes, vote_shares
+from assets.training.studies.study import (
     StudyError,
     ablation_cells,
     curve_cells,
@@ -27,9 +27,9 @@ from assets.training.study import (
     identify_study,
     project_onwards,
 )
-from assets.training.study_figures import draw_ablation, draw_learning_curve, embed
-from assets.training.study_results import ablation_rows, curve_rows
-from assets.training.study_run import pick_documents, replace_labels, run_study
+from assets.training.studies.study_figures import draw_ablation, draw_learning_curve, embed
+from assets.training.studies.study_results import ablation_rows, curve_rows
+from assets.training.studies.study_run import pick_documents, replace_labels, run_study
 from assets.training_settings import Studies
 from dagster_project.runs import summarize
 
@@ -269,12 +269,12 @@ def test_a_cell_without_rows_is_an_error(study_job):
 
 def test_a_wrong_command_line_says_how_to_call(capsys):
     assert study_run.main([]) == 2
-    assert "usage: python -m assets.training.study_run JOB.json" in capsys.readouterr().err
+    assert "usage: python -m assets.training.studies.study_run JOB.json" in capsys.readouterr().err
 
 
 @pytest.mark.slow
 def test_a_killed_study_keeps_what_it_had_trained(study_job, capsys):
-    command = [sys.executable, "-m", "assets.training.study_run", str(study_job)]
+    command = [sys.executable, "-m", "assets.training.studies.study_run", str(study_job)]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     process = subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environment)
     for line in process.stdout:

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from assets.training.encoder import load_tokenizer
-from assets.training.encoding import encode_texts, encode_windows
-from assets.training.token_cache import encode_once, key_of_texts
+from assets.training.learning.encoder import load_tokenizer
+from assets.training.learning.encoding import encode_texts, encode_windows
+from assets.training.learning.token_cache import encode_once, key_of_texts
 
 TEXTS = ["good film", "电影好", "", "the film is a table"]
 

@@ -17,7 +17,7 @@ from assets.training import score as score_module
 from assets.training.jobs import JobError, emit, read_scoring_job, read_split, read_training_job
 from assets.training.manifests import ModelFolderError, read_manifest
 from assets.training.run import run_job
-from assets.training.scoring import load_model
+from assets.training.scoring.scorer import load_model
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -56,7 +56,10 @@ def change_job(path, **changes):
 
 def start_process(job, first="pass"):
     """Run a training job in a process of its own, on one thread; `first` is Python to run before."""
-    script = f"import sys; from assets.training import hardware, records, run; hardware.cores_available = lambda: 1; {first}; "
+    script = (
+        "import sys; from assets.training import run; from assets.training.learning import hardware, records; "
+        f"hardware.cores_available = lambda: 1; {first}; "
+    )
     command = [sys.executable, "-c", script + "sys.exit(run.main(sys.argv[1:]))", str(job)]
     environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
     return subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
@@ -302,7 +305,7 @@ def test_token_ids_are_kept_for_the_next_run(training_job, tmp_path, monkeypatch
     run_job(job)
     first = load_file(job.output_folder / "model.safetensors")
     assert len(list((tmp_path / "tokens").iterdir())) == 3
-    monkeypatch.setattr("assets.training.encoding._encode", None)
+    monkeypatch.setattr("assets.training.learning.encoding._encode", None)
     run_job(job)
     assert [
         name for name, weight in load_file(job.output_folder / "model.safetensors").items() if not np.array_equal(weight, first[name])

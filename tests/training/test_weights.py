@@ -2,9 +2,9 @@ import pytest
 import torch
 from transformers import AlbertConfig, AutoModel
 
-from assets.training.encoder import load_encoder
-from assets.training.network import Network, TextHead, freeze_lowest_layers
-from assets.training.weights import MovingAverage, build_optimizer, heights, set_weights, trained_weights
+from assets.training.learning.encoder import load_encoder
+from assets.training.learning.network import Network, TextHead, freeze_lowest_layers
+from assets.training.learning.weights import MovingAverage, build_optimizer, heights, set_weights, trained_weights
 from assets.training_settings import Training
 
 

@@ -1,0 +1,1 @@
+"""How good answers are: predictions, metrics, baselines, the evaluation report and the model card; NumPy and pandas only."""

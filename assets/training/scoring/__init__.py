@@ -1,0 +1,1 @@
+"""Trained models at work: export to other runtimes, and answers for many texts."""
