@@ -140,6 +140,11 @@ class Task(Section):
     rating: RatingScale | None = Field(None, description="For numeric votes.")
 
     @property
+    def labels_whole_texts(self) -> bool:
+        """Whether an answer is one or several labels of a text, without places in it."""
+        return self.kind in ("text_classification", "multi_label_classification")
+
+    @property
     def has_spans(self) -> bool:
         """Answers are spans of the text."""
         return self.kind in ("token_classification", "question_answering")

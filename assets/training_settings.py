@@ -47,7 +47,10 @@ class Training(Section):
     dropout: float | None = Field(None, ge=0, lt=1, description="Dropout while training; null keeps the base model's own.")
     lora: Lora | None = Field(None, description="Train adapters only; null trains the weights.")
     few_shot_below: int = Field(
-        0, ge=0, description="With fewer train rows the encoder stays as it is and only a head is fitted; 0 always fine-tunes."
+        200,
+        ge=0,
+        description="With fewer train rows only a head is fitted and the encoder stays as it is, where whole texts have labels;"
+        " 0 always fine-tunes.",
     )
     processes: int = Field(1, ge=1, description="Processes on this machine that share every step, one per GPU; see docs/training.md.")
     export: Literal["auto", "off"] = Field(

@@ -79,7 +79,7 @@ class FewShot:
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--counts", default="16,32,64,128,256,512")
+    parser.add_argument("--counts", default="16,32,64,128,256")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--base-model", default="all-MiniLM-L6-v2")
     parser.add_argument("--archives", type=Path, default=Path(".textmill/archives"))

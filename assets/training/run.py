@@ -108,7 +108,8 @@ def train(job: TrainingJob, prepared: Prepared, should_stop: Callable[[], bool])
     tell(prepared.processes, "notice", message=prepared.hardware.notice)
     train_examples, dev = prepared.examples["train"], prepared.examples["dev"]
     if prepared.is_few_shot:
-        message = f"{len(train_examples.documents)} train rows are fewer than {job.training.few_shot_below}: only a head is fitted"
+        limit = f"training.few_shot_below, {job.training.few_shot_below}"
+        message = f"{len(train_examples.documents)} train rows are fewer than {limit}: only a head is fitted"
         tell(prepared.processes, "notice", message=message)
         return fit_head(prepared.model, prepared.objective, train_examples, dev, prepared.hardware)
     identity = json.dumps([job.dataset_version, job.code_version, prepared.base.fingerprint, job.training.model_dump(mode="json")])

@@ -125,6 +125,7 @@ def recipe(tiny_base):
         max_tokens=16,
         evaluations_per_epoch=2,
         patience=6,
+        few_shot_below=0,
         device="cpu",
         precision="fp32",
     )

@@ -6,7 +6,7 @@ import torch
 from assets.project import Task
 from assets.training.learning.artifacts import ModelSettings, write_model
 from assets.training.learning.encoder import load_encoder, load_tokenizer
-from assets.training.learning.few_shot import PENALTIES, choose_penalty, fit_head, fit_linear, folds_of
+from assets.training.learning.few_shot import PENALTIES, choose_penalty, curvature_of, fit_head, fit_linear, folds_of
 from assets.training.learning.hardware import choose_hardware
 from assets.training.learning.network import Network, predict_outputs
 from assets.training.learning.objectives import objective_of
@@ -113,3 +113,11 @@ def test_spans_are_refused(packaged_base):
         ValueError, match=r"training\.few_shot_below: expected a task with one answer per text, found one with spans; set it to 0"
     ):
         fit_head(model, objective, None, None, HARDWARE)
+
+
+@pytest.mark.parametrize("weight", [1.0, 4.0])
+def test_a_penalty_counts_for_an_output_as_the_loss_bends_in_it(weight):
+    task = Task(labels=("bad", "fair", "good"), negative_label="bad", positive_label="good")
+    targets = {"distribution": torch.eye(3), "valence": torch.tensor([-1.0, 0.0, 1.0])}
+    found = curvature_of(objective_of(task, weight), targets, 4)
+    np.testing.assert_allclose(found, [2 / 9, 2 / 9, 2 / 9, 2 * weight], rtol=1e-5)

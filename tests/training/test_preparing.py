@@ -16,6 +16,7 @@ def prepared(training_job):
 
     def make(**training):
         job = json.loads(training_job.read_text())
+        job["task"] = training.pop("task", job["task"])
         job["training"] |= training
         training_job.write_text(json.dumps(job))
         return prepare(read_training_job(training_job))
@@ -42,6 +43,11 @@ def test_a_share_of_train_takes_tokens_and_targets_along(prepared):
 @pytest.mark.parametrize(("limit", "is_few_shot"), [(0, False), (160, False), (161, True)])
 def test_few_rows_fit_a_head_only(prepared, limit, is_few_shot):
     assert prepared(few_shot_below=limit).is_few_shot is is_few_shot
+
+
+def test_few_marked_pairs_are_fine_tuned(prepared):
+    found = prepared(few_shot_below=161, task={"kind": "relation_extraction", "labels": ["negative", "neutral", "positive"]})
+    assert not found.is_few_shot
 
 
 def test_the_head_is_drawn_from_the_seed(prepared):

@@ -286,7 +286,7 @@ def test_few_labels_fit_a_head_only(training_job, capsys):
     run_job(job)
     assert read_manifest(job.output_folder)["method"] == "few_shot_head"
     messages = [event["message"] for event in events_of(capsys.readouterr().out) if event["event"] == "notice"]
-    assert messages[1] == "160 train rows are fewer than 1000: only a head is fitted"
+    assert messages[1] == "160 train rows are fewer than training.few_shot_below, 1000: only a head is fitted"
     assert len(load_model(job.output_folder).predict(["good film", "电影坏"])) == 2
 
 

@@ -76,9 +76,9 @@ def prepare(job: TrainingJob, splits: Sequence[str] = SPLITS, examples: Mapping[
     limit = longest_input(encoder, tokenizer, job.training.max_tokens)
     if examples is None:
         examples = {split: read_examples(job, split, objective, tokenizer, base.fingerprint, limit) for split in splits}
-    is_few_shot = len(examples["train"].documents) < job.training.few_shot_below and not job.task.has_spans
     torch.manual_seed(job.training.seed)
     head = objective.build_head(encoder.config.hidden_size, tokenizer, POOLING)
+    is_few_shot = job.task.labels_whole_texts and len(examples["train"].documents) < job.training.few_shot_below
     merge = add_adapters(encoder, job.training.lora) if job.training.lora and not is_few_shot else lambda: None
     model = Network(encoder, head, tokenizer.pad_token_id or 0)
     freeze_lowest_layers(encoder, job.training.frozen_layers)

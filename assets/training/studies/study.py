@@ -57,7 +57,7 @@ def curve_cells(project: Project, dataset_version: str, train_rows: int) -> list
         for seed in studies.seeds
         for share in sorted(set(studies.shares))
     ]
-    if project.task.has_spans:  # a head on frozen embeddings has no answer per token
+    if not project.task.labels_whole_texts:  # a head on frozen embeddings knows no tokens
         return cells
     return cells + [
         _cell(fixed, name=f"a head on {rows} rows, seed {seed}", seed=seed, method="few_shot_head", rows=rows)
