@@ -45,9 +45,9 @@ def connect(folder: Path, memory_limit: str, spill: Path) -> duckdb.DuckDBPyConn
     (folder / "data").mkdir(parents=True, exist_ok=True, mode=0o700)
     connection = open_duckdb(memory_limit, spill)
     catalog = folder / "catalog.sqlite"
-    connection.execute(
-        f"ATTACH 'ducklake:sqlite:{quoted(catalog)}' AS lake (DATA_PATH '{quoted(folder / 'data')}', ENCRYPTED, DATA_INLINING_ROW_LIMIT 0)"
-    )
+    # The catalog remembers where its files lay when it was made; they lie beside it, wherever the folder was moved to.
+    path = f"DATA_PATH '{quoted(folder / 'data')}', OVERRIDE_DATA_PATH true"
+    connection.execute(f"ATTACH 'ducklake:sqlite:{quoted(catalog)}' AS lake ({path}, ENCRYPTED, DATA_INLINING_ROW_LIMIT 0)")
     catalog.chmod(0o600)  # it holds the file keys, and per column the smallest and the largest value, in clear
     return connection
 

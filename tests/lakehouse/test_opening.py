@@ -1,5 +1,6 @@
 """Opening a lakehouse: where it may lie, which packages it needs, and how declared tables evolve."""
 
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -47,6 +48,20 @@ def test_a_folder_with_a_quote_and_chinese_characters_in_its_name_works(chain_of
     chain.put("notes", pd.DataFrame({"key": ["k"], "text": ["文"]}))
     chain.decide("notes")
     assert chain.reopened().read("SELECT text FROM notes")["text"].tolist() == ["文"]
+
+
+def test_a_lakehouse_that_was_moved_goes_on_where_it_was(chain_of, tmp_path):
+    before = chain_of(NOTES, folder="before")
+    before.put("notes", pd.DataFrame({"key": ["k0"], "text": ["旧"]}))
+    before.decide("notes")
+    before.lakehouse.close()
+    shutil.copytree(tmp_path / "before", tmp_path / "after")
+    shutil.rmtree(tmp_path / "before")
+    moved = chain_of(NOTES, folder="after")
+    moved.put("notes", pd.DataFrame({"key": ["k1"], "text": ["new"]}))
+    moved.decide("notes")
+    assert moved.reopened().read("SELECT text FROM notes ORDER BY key")["text"].tolist() == ["旧", "new"]
+    assert not (tmp_path / "before").exists()
 
 
 def test_a_column_added_in_the_middle_is_filled_by_name_and_empty_in_older_rows(chain_of):
