@@ -186,4 +186,5 @@ def _provenance(manifest: Mapping[str, Any]) -> str:
         "training_seconds": "seconds trained",
         "trained_at": "trained at",
     }
-    return table(["", ""], [[name, escape(str(manifest[key]))] for key, name in names.items() if manifest.get(key) is not None])
+    found = {name: manifest[key] for key, name in names.items() if manifest.get(key) is not None}
+    return table(["", ""], [[name, f"{value:.0f}" if isinstance(value, float) else escape(str(value))] for name, value in found.items()])

@@ -33,6 +33,7 @@ def draw_history(trials: pd.DataFrame, metric: str) -> bytes:
         best = complete[metric].cummin() if metric == "dev_loss" else complete[metric].cummax()
         axes.step(complete["trial"], best, where="post", color="C1", label="best so far")
         axes.legend(fontsize=7)
+    axes.xaxis.get_major_locator().set_params(integer=True)
     axes.set(xlabel="trial", ylabel=metric.replace("_", " "), title="Search history")
     return to_png(figure, None)
 
