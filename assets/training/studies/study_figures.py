@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
+from matplotlib.ticker import MaxNLocator
 
 from assets.training.judging.figures import BLUE, GREY, choose_names, new_figure, to_png
 
@@ -33,7 +34,7 @@ def draw_history(trials: pd.DataFrame, metric: str) -> bytes:
         best = complete[metric].cummin() if metric == "dev_loss" else complete[metric].cummax()
         axes.step(complete["trial"], best, where="post", color="C1", label="best so far")
         axes.legend(fontsize=7)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set(xlabel="trial", ylabel=metric.replace("_", " "), title="Search history")
     return to_png(figure, None)
 
