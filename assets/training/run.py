@@ -21,12 +21,12 @@ from typing import Any
 
 import pandas as pd
 import torch
-import transformers
 from torch import distributed
 from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import main as torchrun
 
+from assets.training.job_process import run_process
 from assets.training.jobs import TrainingJob, emit, read_training_job
 from assets.training.learning.artifacts import write_model
 from assets.training.learning.few_shot import fit_head
@@ -34,34 +34,25 @@ from assets.training.learning.finetuning import FineTuning
 from assets.training.learning.network import predict_outputs
 from assets.training.learning.preparing import Prepared, prepare
 from assets.training.learning.processes import Processes, leave_processes
-from assets.training.learning.records import CheckpointPolicy, Outcome, Progress, TrainingInterruptedError
+from assets.training.learning.records import CheckpointPolicy, Outcome, Progress
 from assets.training.manifests import write_manifest
 from assets.training.scoring.exporting import Export, export_model
 
+MODULE = "assets.training.run"
 SECONDS_BETWEEN_REPORTS = 10.0
 
 
 def main(arguments: list[str]) -> int:
     """Run the job of the file named on the command line; returns the exit status."""
-    if len(arguments) != 1:
-        sys.stderr.write("usage: python -m assets.training.run JOB.json\n")
-        return 2
-    stopping: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, frame: stopping.append(number))
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        job = read_training_job(Path(arguments[0]))
+
+    def work(path: Path, should_stop: Callable[[], bool]) -> int:
+        job = read_training_job(path)
         if job.training.processes > 1 and not distributed.is_torchelastic_launched():
-            return start_processes(job.training.processes, arguments[0])
-        run_job(job, should_stop=lambda: bool(stopping))
-    except TrainingInterruptedError as interruption:
-        sys.stderr.write(f"{interruption}\n")
-        return 128 + signal.SIGTERM
-    except Exception as error:  # the boundary of the process: the parent needs one clear line, and a status
-        emit("error", kind=type(error).__name__, message=str(error))
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
-        return 1
-    return 0
+            return start_processes(job.training.processes, str(path))
+        run_job(job, should_stop)
+        return 0
+
+    return run_process(MODULE, arguments, work)
 
 
 def start_processes(count: int, job_file: str) -> int:
@@ -71,7 +62,7 @@ def start_processes(count: int, job_file: str) -> int:
     """
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     try:
-        torchrun(["--standalone", "--nproc-per-node", str(count), "-m", "assets.training.run", job_file])
+        torchrun(["--standalone", "--nproc-per-node", str(count), "-m", MODULE, job_file])
     except SignalException as stopped:  # they got the signal too, and have ended
         return 128 + int(stopped.sigval)
     except ChildFailedError as failed:
@@ -96,9 +87,6 @@ def run_job(job: TrainingJob, should_stop: Callable[[], bool] = lambda: False) -
         outcome = train(job, prepared, should_stop)
         if prepared.processes.is_first:
             write_folder(job, prepared, outcome)
-    except TrainingInterruptedError as interruption:
-        tell(prepared.processes, "interrupted", message=str(interruption))
-        raise
     finally:
         leave_processes(prepared.processes)
 

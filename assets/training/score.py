@@ -4,29 +4,26 @@ The gate uses it to score champion and challenger on the same frozen rows. Exit 
 Does not belong here: scoring itself (`scorer.py`).
 """
 
+import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
-import transformers
 
+from assets.training.job_process import run_process
 from assets.training.jobs import JobError, ScoringJob, emit, read_scoring_job
 from assets.training.scoring.scorer import load_model
 
 
 def main(arguments: list[str]) -> int:
     """Run the job of the file named on the command line; returns the exit status."""
-    if len(arguments) != 1:
-        sys.stderr.write("usage: python -m assets.training.score JOB.json\n")
-        return 2
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        score_file(read_scoring_job(Path(arguments[0])))
-    except Exception as error:  # the boundary of the process: the parent needs one clear line, and a status
-        emit("error", kind=type(error).__name__, message=str(error))
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
-        return 1
-    return 0
+
+    def work(path: Path, _: Callable[[], bool]) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # there is nothing to keep: a polite kill ends it at once
+        score_file(read_scoring_job(path))
+
+    return run_process("assets.training.score", arguments, work)
 
 
 def score_file(job: ScoringJob) -> None:

@@ -6,8 +6,6 @@ Does not belong here: what is trained and why (`trials.py`, `study.py`), the loo
 import hashlib
 import json
 import shutil
-import signal
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -16,14 +14,13 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import transformers
 
 from assets.training.jobs import SearchJob, StudyJob, TrainingJob, emit
 from assets.training.learning.few_shot import fit_head
 from assets.training.learning.finetuning import FineTuning
 from assets.training.learning.network import predict_outputs
 from assets.training.learning.preparing import Prepared, prepare
-from assets.training.learning.records import CheckpointPolicy, DevScore, Examples, Outcome, Progress, TrainingInterruptedError
+from assets.training.learning.records import CheckpointPolicy, DevScore, Examples, Outcome, Progress
 from assets.training_settings import Training
 
 SPLITS = ("train", "dev")
@@ -161,30 +158,3 @@ def reporter(name: str) -> Callable[[Progress], None]:
             emit("progress", training=name, **asdict(progress))
 
     return report
-
-
-def run_process(module: str, arguments: list[str], work: Callable[[Path, Callable[[], bool]], None]) -> int:
-    """Run the job of the file named on a command line; returns the exit status, which is as that of `run.py`.
-
-    Args:
-        module: Named in the usage.
-        arguments: The path of the job file.
-        work: Given that path, and what to ask whether to stop.
-    """
-    if len(arguments) != 1:
-        sys.stderr.write(f"usage: python -m {module} JOB.json\n")
-        return 2
-    stopping: list[int] = []
-    signal.signal(signal.SIGTERM, lambda number, frame: stopping.append(number))
-    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
-    try:
-        work(Path(arguments[0]), lambda: bool(stopping))
-    except TrainingInterruptedError as interruption:
-        emit("interrupted", message=str(interruption))
-        sys.stderr.write(f"{interruption}\n")
-        return 128 + signal.SIGTERM
-    except Exception as error:  # the boundary of the process: the parent needs one clear line, and a status
-        emit("error", kind=type(error).__name__, message=str(error))
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
-        return 1
-    return 0

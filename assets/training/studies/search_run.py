@@ -12,10 +12,11 @@ from typing import Any
 
 import pandas as pd
 
+from assets.training.job_process import run_process
 from assets.training.jobs import SearchJob, emit, read_search_job
 from assets.training.learning.records import DevScore
 from assets.training.sampling import draw_rows
-from assets.training.studies.many_trainings import Trainer, run_process
+from assets.training.studies.many_trainings import Trainer
 from assets.training.studies.search import SearchError
 from assets.training.studies.trials import (
     Budget,

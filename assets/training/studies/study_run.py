@@ -15,9 +15,10 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from assets.training.job_process import run_process
 from assets.training.jobs import Cell, StudyJob, emit, read_study_job
 from assets.training.sampling import draw_rows
-from assets.training.studies.many_trainings import Trained, Trainer, run_process
+from assets.training.studies.many_trainings import Trained, Trainer
 from assets.training_settings import Training
 
 MODULE = "assets.training.studies.study_run"

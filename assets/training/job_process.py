@@ -1,0 +1,48 @@
+"""How a job's process starts and ends: the job file on the command line, a polite kill, the exit status.
+
+Does not belong here: what a job file holds and the printed events (`jobs.py`), doing the job (`run.py`, `score.py`, `studies/`).
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import transformers
+
+from assets.training.jobs import emit
+from assets.training.learning.records import TrainingInterruptedError
+
+Work = Callable[[Path, Callable[[], bool]], int | None]
+
+
+def run_process(module: str, arguments: list[str], work: Work) -> int:
+    """Run the job of the file named on a command line.
+
+    Args:
+        module: Named in the usage.
+        arguments: The path of the job file.
+        work: Given that path, and what to ask whether to stop; may return an exit status.
+
+    Returns:
+        The exit status: 0 or what `work` returned, 2 without a job file, 143 after a polite kill (SIGTERM) that `work` ended for, with
+        `TrainingInterruptedError`, 1 after any other error; both are printed, as an event and on standard error.
+    """
+    if len(arguments) != 1:
+        sys.stderr.write(f"usage: python -m {module} JOB.json\n")
+        return 2
+    stopping: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, frame: stopping.append(number))
+    transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    try:
+        return work(Path(arguments[0]), lambda: bool(stopping)) or 0
+    except TrainingInterruptedError as interruption:
+        if os.environ.get("RANK", "0") == "0":  # of several processes that train together, the first tells
+            emit("interrupted", message=str(interruption))
+        sys.stderr.write(f"{interruption}\n")
+        return 128 + signal.SIGTERM
+    except Exception as error:  # the boundary of the process: the parent needs one clear line, and a status
+        emit("error", kind=type(error).__name__, message=str(error))
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        return 1
