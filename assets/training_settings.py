@@ -22,7 +22,12 @@ class Training(Section):
     """Fine-tuning."""
 
     base_model: str = Field("all-MiniLM-L6-v2", description="The packaged encoder, a folder, or any name on the model hub.")
-    epochs: int = Field(2, ge=1, description="Most passes over the rows trained on.")
+    epochs: int = Field(2, ge=1, description="Most passes over the rows trained on; more with few rows, see `min_steps`.")
+    min_steps: int = Field(
+        300,
+        ge=0,
+        description="Optimizer steps to come near at least: with few rows every epoch goes over them several times; 0 goes once.",
+    )
     share: float | Literal["all"] = Field("all", description="Share of the train split to train on, drawn by hash; `all` is 1.")
     max_tokens: int = Field(128, ge=8, le=8192, description="Longer texts are cut; with spans they are read in overlapping windows.")
     batch_tokens: int = Field(1024, ge=8, description="Most tokens per step, over all processes; texts of similar length go together.")

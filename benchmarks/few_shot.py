@@ -8,6 +8,7 @@ decide on, macro F1 and Pearson r on the same 2,000 test rows. Both ways get the
 
 import argparse
 import statistics
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,15 @@ class FewShot:
             found[way] = self.score(model)
         return found
 
+    def rows_of(self, count: int, seeds: int) -> Iterator[Row]:
+        """The table's rows for a number of labels."""
+        found = [self.measure(count, seed) for seed in range(seeds)]
+        for place, metric in enumerate(("macro F1", "Pearson r")):
+            pairs = [(each["head"][place], each["fine-tuning"][place]) for each in found]
+            ratios = [ours / max(theirs, 1e-9) for ours, theirs in pairs]
+            yield Row.of_pairs(f"head on frozen encoder, {count} labels: {metric}", pairs, "", "fine-tuning", ratios)
+            yield Row(f"fine-tuning, {count} labels: {metric}", statistics.median(theirs for _, theirs in pairs), "")
+
     def score(self, model: Network) -> tuple[float, float]:
         """Macro F1 and Pearson r on the test rows."""
         outputs = predict_outputs(model, self.test.texts, self.hardware)
@@ -86,15 +96,8 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     few_shot = FewShot(options.archives, options.base_model)
-    rows = []
-    for count in [int(count) for count in options.counts.split(",")]:
-        found = [few_shot.measure(count, seed) for seed in range(options.seeds)]
-        for place, metric in enumerate(("macro F1", "Pearson r")):
-            pairs = [(each["head"][place], each["fine-tuning"][place]) for each in found]
-            ratios = [ours / max(theirs, 1e-9) for ours, theirs in pairs]
-            rows.append(Row.of_pairs(f"head on frozen encoder, {count} labels: {metric}", pairs, "", "fine-tuning", ratios))
-            rows.append(Row(f"fine-tuning, {count} labels: {metric}", statistics.median(theirs for _, theirs in pairs), ""))
-    print_rows(rows, as_json=options.json)
+    counts = [int(count) for count in options.counts.split(",")]
+    print_rows((row for count in counts for row in few_shot.rows_of(count, options.seeds)), as_json=options.json)
 
 
 if __name__ == "__main__":

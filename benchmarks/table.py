@@ -2,7 +2,7 @@
 
 import json
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 
@@ -37,14 +37,14 @@ class Row:
         return cls(name, median, unit, peer, statistics.median(ratios), (min(ratios), max(ratios)), target)
 
 
-def print_rows(rows: Sequence[Row], *, as_json: bool) -> None:
-    """Print the rows."""
-    if as_json:
-        for row in rows:
-            print(json.dumps(asdict(row)))
-        return
-    print(f"{'what':58} {'median':>10} {'unit':8} {'beside':24} {'ratio (least to most)':24} target")
+def print_rows(rows: Iterable[Row], *, as_json: bool) -> None:
+    """Print the rows, each as soon as it is there."""
+    if not as_json:
+        print(f"{'what':58} {'median':>10} {'unit':8} {'beside':24} {'ratio (least to most)':24} target", flush=True)
     for row in rows:
+        if as_json:
+            print(json.dumps(asdict(row)), flush=True)
+            continue
         ratio = "" if row.ratio is None else f"{row.ratio:.2f}"
         spread = "" if row.spread is None else f" ({row.spread[0]:.2f} to {row.spread[1]:.2f})"
-        print(f"{row.name:58} {row.value:10.3f} {row.unit:8} {row.peer:24} {ratio + spread:24} {row.target}")
+        print(f"{row.name:58} {row.value:10.3f} {row.unit:8} {row.peer:24} {ratio + spread:24} {row.target}", flush=True)

@@ -202,7 +202,13 @@ def prepare_bench(arguments: argparse.Namespace) -> Bench:
         encoded = objective.encode(tokenizer, frame["text"].tolist(), limit)
         examples[split] = Examples(frame, encoded, objective.targets(encoded, frame))
     settings = Training(
-        epochs=1, evaluations_per_epoch=1, batch_tokens=budget, max_tokens=limit, learning_rate=arguments.learning_rate, patience=9
+        epochs=1,
+        min_steps=0,
+        evaluations_per_epoch=1,
+        batch_tokens=budget,
+        max_tokens=limit,
+        learning_rate=arguments.learning_rate,
+        patience=9,
     )
     return Bench(folder, config, objective, examples["train"], examples["dev"], settings, hardware)
 

@@ -46,7 +46,7 @@ def make_project(sources, **sections):
         },
         "labeling": {"min_human_votes": 3, "min_agreement": -1},
         "storage": {"dev_share": 0.2, "test_share": 0.2},
-        "training": {"few_shot_below": 0},
+        "training": {"few_shot_below": 0, "min_steps": 0},
     }
     for section, values in sections.items():
         content[section] = content.get(section, {}) | values

@@ -109,7 +109,7 @@ def train(job: TrainingJob, prepared: Prepared, should_stop: Callable[[], bool])
             reported_at = time.monotonic()
             tell(prepared.processes, "progress", **asdict(progress))
 
-    outcome = FineTuning(
+    tuning = FineTuning(
         prepared.model,
         prepared.objective,
         train_examples,
@@ -120,7 +120,12 @@ def train(job: TrainingJob, prepared: Prepared, should_stop: Callable[[], bool])
         report,
         should_stop=should_stop,
         processes=prepared.processes,
-    ).run()
+    )
+    if tuning.passes > 1:
+        limit = f"training.min_steps, {job.training.min_steps}"
+        message = f"{len(train_examples.documents)} train rows give few steps: an epoch is {tuning.passes} passes over them ({limit})"
+        tell(prepared.processes, "notice", message=message)
+    outcome = tuning.run()
     prepared.merge_adapters()
     return outcome
 

@@ -126,6 +126,7 @@ def recipe(tiny_base):
         evaluations_per_epoch=2,
         patience=6,
         few_shot_below=0,
+        min_steps=0,
         device="cpu",
         precision="fp32",
     )

@@ -12,7 +12,7 @@ from assets.training.learning.hardware import choose_hardware
 from assets.training.learning.network import Network, predict_outputs, set_dropout
 from assets.training.learning.objectives import objective_of
 from assets.training.learning.records import CheckpointPolicy, Examples, TrainingInterruptedError
-from assets.training.learning.schedule import evaluation_steps, rate_factor, seed_of_step
+from assets.training.learning.schedule import evaluation_steps, passes_per_epoch, rate_factor, seed_of_step
 from assets.training_settings import Training
 
 HARDWARE = choose_hardware("cpu", "fp32")
@@ -111,6 +111,30 @@ def test_dev_is_evaluated_evenly_and_at_the_end_of_every_epoch(start):
     assert [entry.epoch for entry in outcome.history] == [0.5, 1.0, 1.5, 2.0, 2.5, 3.0]
 
 
+def test_with_few_rows_an_epoch_goes_over_them_several_times(start, recipe):
+    run = start(recipe.model_copy(update={"min_steps": 100}))
+    seen = [np.sort(np.concatenate(run._batches_of(epoch))).tolist() for epoch in range(3)]
+    assert run.passes == 2
+    assert seen == [sorted([*range(120), *range(120)])] * 3
+    outcome = run.run()
+    assert outcome.steps == 2 * STEPS
+    assert [entry.epoch for entry in outcome.history] == [0.5, 1.0, 1.5, 2.0, 2.5, 3.0]
+
+
+def test_several_passes_weigh_rows_as_one_does(start, recipe):
+    """See the test of the reported train loss: the mean over rows does not depend on how often they are seen."""
+    settings = recipe.model_copy(update={"learning_rate": 1e-12, "epochs": 1, "evaluations_per_epoch": 1, "dropout": 0.0, "min_steps": 50})
+    run = start(settings)
+    assert run.run().history[0].train_loss == pytest.approx(loss_on(run, start.train), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("min_steps", "epochs", "steps_of_pass", "expected"), [(0, 1, 1, 1), (300, 2, 6, 25), (300, 1, 265, 1), (300, 1, 100, 3), (5, 3, 16, 1)]
+)
+def test_passes_bring_a_run_near_its_least_number_of_steps(min_steps, epochs, steps_of_pass, expected):
+    assert passes_per_epoch(min_steps, epochs, steps_of_pass) == expected
+
+
 def test_another_seed_gives_another_run(start, uninterrupted, recipe):
     assert uninterrupted(start, recipe)[0] != uninterrupted(start, recipe.model_copy(update={"seed": 14}))[0]
 
@@ -128,6 +152,7 @@ def test_the_returned_model_is_the_best_one_seen(start, recipe, changes):
     run = start(recipe.model_copy(update=changes))
     outcome = run.run()
     assert loss_on(run, start.dev) == pytest.approx(outcome.best.dev_loss, rel=1e-6)
+    assert np.array_equal(outcome.dev_outputs, predict_outputs(run.model, start.dev.texts, HARDWARE))
     assert outcome.best.dev_loss == min(entry.dev_loss for entry in outcome.history)
 
 
@@ -179,6 +204,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one_to_the_last_bit(start, uninte
     assert outcome.resumed_from == (killed_at // 7 * 7 or None)
     assert outcome.history == history
     assert_same_weights(weights, weights_of(resumed))
+    assert np.array_equal(outcome.dev_outputs, predict_outputs(resumed.model, start.dev.texts, HARDWARE))
 
 
 def test_a_run_that_dies_again_and_again_equals_an_uninterrupted_one(start, uninterrupted, recipe, tmp_path):

@@ -46,7 +46,9 @@ def learn(packaged_base, tmp_path):
     """Trains the two highest layers on rows of (text, answer, distribution)."""
 
     def run(task, train, dev, epochs=6, max_tokens=32, **options):
-        settings = Training(epochs=epochs, learning_rate=5e-4, batch_tokens=256, patience=99, evaluations_per_epoch=1, **options)
+        settings = Training(
+            epochs=epochs, min_steps=0, learning_rate=5e-4, batch_tokens=256, patience=99, evaluations_per_epoch=1, **options
+        )
         objective, tokenizer, encoder = objective_of(task), load_tokenizer(packaged_base), load_encoder(packaged_base)
         objective.prepare(tokenizer, encoder)
         torch.manual_seed(1)

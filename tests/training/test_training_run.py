@@ -290,6 +290,15 @@ def test_few_labels_fit_a_head_only(training_job, capsys):
     assert len(load_model(job.output_folder).predict(["good film", "电影坏"])) == 2
 
 
+def test_few_rows_are_gone_over_several_times_and_the_log_says_so(training_job, capsys):
+    change_job(training_job, training={"min_steps": 130, "epochs": 1})
+    job = read_training_job(training_job)
+    run_job(job)
+    messages = [event["message"] for event in events_of(capsys.readouterr().out) if event["event"] == "notice"]
+    assert messages[1] == "160 train rows give few steps: an epoch is 6 passes over them (training.min_steps, 130)"
+    assert read_manifest(job.output_folder)["steps"] > 100
+
+
 def test_adapters_are_merged_into_the_model_that_is_written(training_job):
     change_job(training_job, training={"lora": {"rank": 4}, "epochs": 1})
     job = read_training_job(training_job)

@@ -49,10 +49,11 @@ def fit_head(model: Network, objective: Objective, train: Examples, dev: Example
         model.head.linear.weight.copy_(weight / spread)
         model.head.linear.bias.copy_(bias - (weight * (mean / spread)).sum(1))
     losses = [_mean_loss(objective, states_ @ weight.T + bias, found) for states_, found in ((states, targets), (dev_states, dev_targets))]
-    macro_f1 = dev_macro_f1(objective, (dev_states @ weight.T + bias).numpy(), dev.texts, dev.documents)
+    dev_outputs = (dev_states @ weight.T + bias).numpy()
+    macro_f1 = dev_macro_f1(objective, dev_outputs, dev.texts, dev.documents)
     score = DevScore(1, 1.0, losses[0], losses[1], macro_f1)
     seconds = time.monotonic() - started
-    return Outcome(score, (score,), 0, seconds, None, len(train.texts.ids) / seconds)
+    return Outcome(score, (score,), 0, seconds, None, len(train.texts.ids) / seconds, dev_outputs)
 
 
 def choose_penalty(objective: Objective, states: torch.Tensor, targets: Tensors, groups: pd.Series) -> float:

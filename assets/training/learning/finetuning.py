@@ -20,11 +20,11 @@ from assets.training.learning.checkpoints import Checkpoint, read_newest_checkpo
 from assets.training.learning.encoding import Ints, shuffled_batches
 from assets.training.learning.hardware import Hardware
 from assets.training.learning.network import Network, compiled, predict_outputs
-from assets.training.learning.objectives import Objective, dev_macro_f1
+from assets.training.learning.objectives import Floats, Objective, dev_macro_f1
 from assets.training.learning.packing import Batch, pack_rows
 from assets.training.learning.processes import Processes
 from assets.training.learning.records import CheckpointPolicy, DevScore, Examples, Outcome, Progress, TrainingInterruptedError
-from assets.training.learning.schedule import evaluation_steps, rate_factor, seed_of_step
+from assets.training.learning.schedule import evaluation_steps, passes_per_epoch, rate_factor, seed_of_step
 from assets.training.learning.weights import MovingAverage, Weights, build_optimizer, set_weights, trained_weights
 from assets.training_settings import Training
 
@@ -44,6 +44,7 @@ class _Position:
     loss_steps: int = 0
     history: list[DevScore] = field(default_factory=list)
     best_weights: Weights = field(default_factory=dict)
+    best_outputs: Floats = field(default_factory=lambda: np.zeros((0, 0), np.float32))
 
     @property
     def best(self) -> DevScore | None:
@@ -95,11 +96,12 @@ class FineTuning:
         self.model, self.objective, self.train, self.dev = model.to(hardware.device), objective, train, dev
         self.settings, self.hardware, self.processes = settings, hardware, processes or Processes(device=hardware.device)
         self.checkpoints, self.report, self.watch, self.should_stop = checkpoints, report, watch, should_stop
+        self.passes = passes_per_epoch(settings.min_steps, settings.epochs, len(self._batches_of_pass(0)))
         self.steps_of_epoch = [len(self._batches_of(epoch)) for epoch in range(settings.epochs)]
         self.first_steps = np.cumsum([0, *self.steps_of_epoch])
         self.total_steps = int(self.first_steps[-1])
         self.evaluation_steps = evaluation_steps(self.first_steps, settings.evaluations_per_epoch)
-        self.units_per_step = settings.epochs * objective.units(train.targets) / self.total_steps
+        self.units_per_step = settings.epochs * self.passes * objective.units(train.targets) / self.total_steps
         self.optimizer = build_optimizer(model, settings)
         self.average = MovingAverage(model, settings.average_decay) if settings.average_decay else None
         self.forward = self.processes.wrap(compiled(model, hardware.device) if settings.compile else model)
@@ -107,7 +109,7 @@ class FineTuning:
         # Sums of so few float32 numbers are exact in float64: it does not matter when they are taken from the device.
         self._loss = torch.zeros((), dtype=torch.float64, device=hardware.device)
         self._epoch, self._batches = -1, list[Ints]()
-        self._checkpoint_seconds, self._last_checkpoint = 0.0, 0.0
+        self._evaluation_seconds, self._checkpoint_seconds, self._last_checkpoint = 0.0, 0.0, 0.0
 
     def run(self) -> Outcome:
         """Train to the end of the epochs or until dev stops improving, then restore the best weights.
@@ -127,7 +129,7 @@ class FineTuning:
                 self._evaluate()
             if position.step % REPORT_EVERY_STEPS == 0 or position.step == self.total_steps:
                 self._count_loss()
-                self.report(self._progress(tokens, time.monotonic() - started))
+                self.report(self._progress(tokens, time.monotonic() - started - self._evaluation_seconds))
             self._checkpoint_if_due()
         elapsed = time.monotonic() - started
         set_weights(self.model, self.position.best_weights)
@@ -138,14 +140,19 @@ class FineTuning:
             steps=self.position.step,
             seconds=before + elapsed,
             resumed_from=resumed_from,
-            tokens_per_second=tokens / elapsed if elapsed else 0.0,
+            tokens_per_second=_rate(tokens, elapsed - self._evaluation_seconds),
+            dev_outputs=self.position.best_outputs,
         )
 
     def _is_finished(self) -> bool:
         return self.position.step >= self.total_steps or self.position.evaluations_since_best >= self.settings.patience
 
     def _batches_of(self, epoch: int) -> list[Ints]:
-        return shuffled_batches(self.train.texts.lengths, self.settings.batch_tokens, self.settings.seed, epoch)
+        first = epoch * self.passes
+        return [batch for number in range(first, first + self.passes) for batch in self._batches_of_pass(number)]
+
+    def _batches_of_pass(self, number: int) -> list[Ints]:
+        return shuffled_batches(self.train.texts.lengths, self.settings.batch_tokens, self.settings.seed, number)
 
     def _rows_of_step(self) -> Ints:
         epoch = int(np.searchsorted(self.first_steps, self.position.step, side="right")) - 1
@@ -208,9 +215,10 @@ class FineTuning:
     def _evaluate(self) -> None:
         """Score dev, extend the history, and copy the weights when they are the best so far (a copy: training goes on in place)."""
         self._count_loss()
-        position = self.position
+        started, position = time.monotonic(), self.position
         with self.average.in_place() if self.average else nullcontext():
-            loss, score = self._score_dev()
+            outputs = predict_outputs(self.model, self.dev.texts, self.hardware, self.processes)
+            loss, score = self._score_dev(outputs)
             if not np.isfinite(loss):
                 raise FloatingPointError(f"step {position.step}: expected a finite loss on dev, found {loss}; look at its distributions")
             train_loss = self._mean_loss()
@@ -219,19 +227,20 @@ class FineTuning:
             position.history.append(DevScore(position.step, epoch, train_loss, loss, score))
             if position.best is position.history[-1]:
                 position.best_weights = {name: weight.detach().cpu().clone() for name, weight in trained_weights(self.model).items()}
+                position.best_outputs = outputs
+        self._evaluation_seconds += time.monotonic() - started
         self.watch(position.history[-1])
 
-    def _score_dev(self) -> tuple[float, float]:
+    def _score_dev(self, outputs: Floats) -> tuple[float, float]:
         """Mean loss and macro F1 on dev."""
         dev = self.dev
-        outputs = predict_outputs(self.model, dev.texts, self.hardware, self.processes)
         total = self.objective.loss(torch.from_numpy(outputs), {name: torch.from_numpy(target) for name, target in dev.targets.items()})
         return float(total) / self.objective.units(dev.targets), dev_macro_f1(self.objective, outputs, dev.texts, dev.documents)
 
     def _progress(self, tokens: int, seconds: float) -> Progress:
         position = self.position
         recent = self._mean_loss() if position.loss_steps else position.history[-1].train_loss
-        return Progress(position.step, self.total_steps, recent, tokens / seconds if seconds else 0.0)
+        return Progress(position.step, self.total_steps, recent, _rate(tokens, seconds))
 
     def _checkpoint_if_due(self) -> None:
         is_asked, is_due = self.processes.any(self.should_stop(), self.processes.is_first and self._is_checkpoint_due())
@@ -257,6 +266,7 @@ class FineTuning:
     def _write_checkpoint(self, policy: CheckpointPolicy) -> None:
         position = self.position
         tensors = {f"weight/{name}": weight.detach().cpu() for name, weight in trained_weights(self.model).items()}
+        tensors["outputs/best"] = torch.from_numpy(position.best_outputs)
         tensors |= {f"best/{name}": weight for name, weight in position.best_weights.items()}
         tensors |= {f"average/{name}": weight.cpu() for name, weight in (self.average.weights if self.average else {}).items()}
         for number, state in self.optimizer.state_dict()["state"].items():
@@ -276,7 +286,7 @@ class FineTuning:
         self.processes.wait()
         if checkpoint is None:
             return None
-        parts: dict[str, Weights] = {"weight": {}, "best": {}, "average": {}, "optimizer": {}}
+        parts: dict[str, Weights] = {"weight": {}, "outputs": {}, "best": {}, "average": {}, "optimizer": {}}
         for name, tensor in checkpoint.tensors.items():
             kind, _, rest = name.partition("/")
             parts[kind][rest] = tensor
@@ -289,6 +299,17 @@ class FineTuning:
             states.setdefault(int(number), {})[key] = tensor
         self.optimizer.load_state_dict({"state": states, "param_groups": self.optimizer.state_dict()["param_groups"]})
         facts = checkpoint.facts
-        history = [DevScore(**entry) for entry in facts["history"]]
-        self.position = _Position(checkpoint.step, facts["seconds"], facts["loss_sum"], facts["loss_steps"], history, parts["best"])
+        self.position = _Position(
+            step=checkpoint.step,
+            seconds=facts["seconds"],
+            loss_sum=facts["loss_sum"],
+            loss_steps=facts["loss_steps"],
+            history=[DevScore(**entry) for entry in facts["history"]],
+            best_weights=parts["best"],
+            best_outputs=parts["outputs"]["best"].numpy(),
+        )
         return checkpoint.step
+
+
+def _rate(tokens: int, seconds: float) -> float:
+    return tokens / seconds if seconds > 0 else 0.0

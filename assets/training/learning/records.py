@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from assets.training.learning.encoding import EncodedTexts
-from assets.training.learning.objectives import Targets
+from assets.training.learning.objectives import Floats, Targets
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Examples:
 
 @dataclass(frozen=True)
 class Progress:
-    """A report while training: steps done and planned, mean loss since the last report, real tokens per second so far."""
+    """A report while training: steps done and planned, mean loss since the last report, real tokens per second of training alone."""
 
     step: int
     total_steps: int
@@ -58,7 +58,8 @@ class Outcome:
         steps: Optimizer steps done (fewer than planned when stopped early).
         seconds: Wall time, summed over the processes of a resumed run.
         resumed_from: Step of the checkpoint it went on from; None for a fresh start.
-        tokens_per_second: Real tokens trained on per second in this process.
+        tokens_per_second: Real tokens trained on per second in this process, the time of evaluations aside.
+        dev_outputs: What the kept weights say of dev, as `predict_outputs` gives it.
     """
 
     best: DevScore
@@ -67,6 +68,7 @@ class Outcome:
     seconds: float
     resumed_from: int | None
     tokens_per_second: float
+    dev_outputs: Floats
 
 
 @dataclass(frozen=True)

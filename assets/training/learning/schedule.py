@@ -33,3 +33,8 @@ def evaluation_steps(first_steps: Ints, per_epoch: int) -> frozenset[int]:
     shares = np.arange(1, per_epoch + 1) / per_epoch
     within = [start + np.maximum(1, np.rint((end - start) * shares)) for start, end in pairwise(first_steps)]
     return frozenset(np.concatenate(within).astype(int).tolist())
+
+
+def passes_per_epoch(min_steps: int, epochs: int, steps_of_pass: int) -> int:
+    """How often an epoch goes over the train rows: once, or as often as brings the run nearest to its least number of steps."""
+    return max(1, round(min_steps / (epochs * steps_of_pass)))

@@ -18,7 +18,6 @@ import pandas as pd
 from assets.training.jobs import SearchJob, StudyJob, TrainingJob, emit
 from assets.training.learning.few_shot import fit_head
 from assets.training.learning.finetuning import FineTuning
-from assets.training.learning.network import predict_outputs
 from assets.training.learning.preparing import Prepared, prepare
 from assets.training.learning.records import CheckpointPolicy, DevScore, Examples, Outcome, Progress
 from assets.training_settings import Training
@@ -41,8 +40,9 @@ class Trained:
     def dev_predictions(self) -> pd.DataFrame:
         """One row per dev document: `document_id`, `source`, `group_id`, `label` (the consensus), `predicted` and what belongs to it."""
         dev, objective = self.prepared.examples["dev"], self.prepared.objective
-        outputs = predict_outputs(self.prepared.model, dev.texts, self.prepared.hardware)
-        answers = objective.answer(outputs, dev.texts, dev.documents["text"].tolist()).rename(columns={"label": "predicted"})
+        answers = objective.answer(self.outcome.dev_outputs, dev.texts, dev.documents["text"].tolist()).rename(
+            columns={"label": "predicted"}
+        )
         known = dev.documents[["document_id", "source", "group_id", "text", "label", "mean_rating"]].reset_index(drop=True)
         return known.join(answers)
 
