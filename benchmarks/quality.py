@@ -1,13 +1,15 @@
 """How well the packaged encoder judges sentiment after fine-tuning, beside one person, VADER and a linear head on the frozen encoder.
 
-    python -m benchmarks.quality [--recipes full,...] [--folds 0,1,2,3,4] [--work FOLDER] [--archives FOLDER] [--json]
+    python -m benchmarks.quality [--recipes full,...] [--folds 0,1,2,3,4] [--share 1] [--work FOLDER] [--archives FOLDER] [--json]
 
 Rated text of Hutto and Gilbert (ICWSM 2014), four sources; five folds by hash of the source document, near duplicates refused first, so
 that no sentence is judged by a model that saw its article. Within a fold's training part one group in twenty decides which weights are
 kept. Every row of every fold is judged once, by the model of its fold; intervals and paired tests draw whole groups. A fold takes 10 to 40
 minutes on two cores; finished folds lie in `--work` and are not trained again, an interrupted one goes on from its checkpoint.
 
-Recipes leave out or add one thing at a time, so that their difference shows what it is worth.
+Recipes leave out or add one thing at a time, so that their difference shows what it is worth; `--share 0.3` shows it sooner, on that share
+of the training rows, and lets `self-trained` take the rest of them as text without ratings. Against the first recipe named, the others get
+a paired test.
 """
 
 import argparse
@@ -66,6 +68,8 @@ class Recipe:
         targets: `votes` are the distribution of the votes, `majority` the commonest label alone.
         words: Learn from the rated words of VADER's lexicon too.
         teachers: Recipes whose predictions on the training rows are averaged into the targets, half and half (distilling back).
+        unrated: Learn from the rows outside the share too: their ratings are not looked at, the teachers' predictions are their targets
+            (self-training).
         members: Recipes whose predictions are averaged; nothing is trained.
     """
 
@@ -73,6 +77,7 @@ class Recipe:
     targets: str = "votes"
     words: bool = False
     teachers: tuple[str, ...] = ()
+    unrated: bool = False
     members: tuple[str, ...] = field(default=())
 
 
@@ -92,18 +97,22 @@ RECIPES = {
     "rated words": Recipe(words=True),
     "long": Recipe(changed(epochs=5, valence_weight=8.0), words=True),
     "second seed": Recipe(changed(seed=14)),
+    "plain": Recipe(Training(epochs=3, evaluations_per_epoch=2, patience=6)),
     "two seeds averaged": Recipe(members=("full", "second seed")),
     "distilled": Recipe(changed(seed=15), teachers=("full", "second seed")),
+    "self-trained": Recipe(teachers=("full",), unrated=True),
 }
+TEACHERS = {teacher for recipe in RECIPES.values() for teacher in recipe.teachers}
 
 
 class Quality:
     """Trains and remembers. All results lie under a folder named by the data and the code that shapes them."""
 
-    def __init__(self, documents: pd.DataFrame, work: Path, base_model: str) -> None:
-        self.documents, self.work = documents, work
+    def __init__(self, documents: pd.DataFrame, work: Path, base_model: str, share: float = 1.0) -> None:
+        self.documents, self.work, self.share = documents, work, share
         self.fold = fold_of_groups(documents, FOLDS)
-        self.dev_part = fold_of_groups(documents, DEV_PARTS, "quality-dev")
+        self.is_dev = fold_of_groups(documents, DEV_PARTS, "quality-dev") == 0
+        self.is_drawn = fold_of_groups(documents, 1000, "quality-share") < 1000 * share
         self.base = locate_base_model(base_model)
         self.tokenizer = load_tokenizer(self.base.folder)
         self.hardware = choose_hardware()
@@ -115,11 +124,15 @@ class Quality:
         recipe = RECIPES[name]
         settings = recipe.training.model_dump(mode="json", exclude_unset=True)
         told = [self.data, self.base.fingerprint, settings, recipe.targets, recipe.teachers, *["words"] * recipe.words]
+        told += [["share", self.share]] * (self.share < 1) + ["unrated"] * recipe.unrated
         digest = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
         return self.work / f"{digest[:16]}-{fold}.parquet"
 
     def outputs_of(self, name: str, fold: int) -> np.ndarray | None:
-        """Outputs for all rows by the model of a fold, (documents, outputs); None where it is not trained yet."""
+        """Outputs for all rows by the model of a fold, (documents, outputs); None where it is not trained yet.
+
+        Those of recipes that teach no other are only there for the rows of the fold, and not a number elsewhere.
+        """
         members = RECIPES[name].members
         if members:
             parts = [self.outputs_of(member, fold) for member in members]
@@ -135,11 +148,15 @@ class Quality:
         if self.outputs_of(name, fold) is not None:
             return
         objective = objective_of(TASK, recipe.training.valence_weight)
-        is_train = (self.fold != fold) & (self.dev_part != 0)
-        taught = self.targets_of(name, fold)[is_train]
+        held_out = self.fold == fold
+        is_rated = ~held_out & ~self.is_dev & self.is_drawn
+        is_unrated = ~held_out & ~self.is_dev & ~self.is_drawn & recipe.unrated
+        if recipe.unrated and not is_unrated.any():
+            raise SystemExit(f"{name}: expected a --share below 1, found {self.share}: all rows are rated")
+        taught = self.targets_of(name, fold, is_unrated)[is_rated | is_unrated]
         train = self.examples(objective, pd.concat([taught, load_rated_words()]) if recipe.words else taught)
-        dev = self.examples(objective, self.documents[(self.fold != fold) & (self.dev_part == 0)])
-        everything = self.examples(objective, self.documents)
+        dev = self.examples(objective, self.documents[~held_out & self.is_dev])
+        judged = np.ones(len(held_out), dtype=bool) if name in TEACHERS else held_out
         model = self.fresh_model(objective, recipe.training.seed)
         path = self.path_of(name, fold)
 
@@ -149,13 +166,14 @@ class Quality:
 
         policy = CheckpointPolicy(path.with_suffix(".checkpoints"), path.stem, min_seconds=120)
         FineTuning(model, objective, train, dev, recipe.training, self.hardware, policy, report).run()
-        outputs = predict_outputs(model, everything.texts, self.hardware)
+        outputs = np.full((len(judged), len(TASK.labels) + 1), np.nan, dtype=np.float32)
+        outputs[judged] = predict_outputs(model, self.examples(objective, self.documents[judged]).texts, self.hardware)
         draft = path.with_suffix(".draft")
         pd.DataFrame({"outputs": list(outputs)}).to_parquet(draft)
         draft.rename(path)
 
-    def targets_of(self, name: str, fold: int) -> pd.DataFrame:
-        """The documents with what a recipe learns from."""
+    def targets_of(self, name: str, fold: int, is_unrated: "np.ndarray[Any, Any]") -> pd.DataFrame:
+        """The documents with what a recipe learns from; those without ratings have it from the teachers alone."""
         recipe = RECIPES[name]
         if recipe.targets == "majority":
             sharp = [[float(label == own) for label in TASK.labels] for own in self.documents["label"]]
@@ -165,8 +183,9 @@ class Quality:
         taught = _average([self.outputs_of(teacher, fold) for teacher in recipe.teachers])  # type: ignore[misc]
         answers = objective_of(TASK).answer(taught, None, [])  # type: ignore[arg-type]
         votes = np.array(self.documents["distribution"].tolist())
-        mixed = (votes + np.array(answers["probabilities"].tolist())) / 2
-        ratings = (self.documents["mean_rating"].to_numpy() + 4 * answers["valence"].to_numpy()) / 2
+        own = np.where(is_unrated, 0.0, 0.5)
+        mixed = own[:, None] * votes + (1 - own)[:, None] * np.array(answers["probabilities"].tolist())
+        ratings = own * self.documents["mean_rating"].to_numpy() + (1 - own) * 4 * answers["valence"].to_numpy()
         return self.documents.assign(distribution=list(mixed), mean_rating=ratings)
 
     def examples(self, objective: Any, documents: pd.DataFrame) -> Examples:  # noqa: ANN401
@@ -224,16 +243,18 @@ def rows_of(quality: Quality, names: Sequence[str]) -> list[Row]:
     baselines = {found.scorer: found for found in compute_baselines(quality.documents, quality.documents, TASK, seed=13)}
     rivals = [baselines[VADER], quality.ridge(), baselines[HUMAN]]
     rows = []
+    first = quality.predictions(names[0])
     for name in names:
         own = quality.predictions(name)
         done = np.array([label is not None for label in own.labels])
         if not done.any():
             continue
         documents = quality.documents[done].reset_index(drop=True)
-        frame = evaluate([part.take(done) for part in (own, *rivals)], documents, TASK, name, "", seed=13).frame
+        others = [*rivals, first] if name != first.scorer else rivals
+        frame = evaluate([part.take(done) for part in (own, *others)], documents, TASK, name, "", seed=13).frame
         folds = len(set(quality.fold[done]))
         rows += [row for source in SOURCES for row in _rows_of_source(frame, name, source, folds)]
-        rows += _rows_overall(frame, name, folds)
+        rows += _rows_overall(frame, name, folds, [other.scorer for other in others])
     return rows
 
 
@@ -247,7 +268,7 @@ def _rows_of_source(frame: pd.DataFrame, name: str, source: str, folds: int) -> 
     return [Row(title, value, "r", scorer, value / peer, None, f"{best:.3f}") for scorer, peer in peers.items()]
 
 
-def _rows_overall(frame: pd.DataFrame, name: str, folds: int) -> list[Row]:
+def _rows_overall(frame: pd.DataFrame, name: str, folds: int, others: Sequence[str]) -> list[Row]:
     overall = frame[frame["slice"] == "overall"].set_index(["scorer", "metric"])
     rows = []
     for scorer in (name, HUMAN, VADER, RIDGE):
@@ -255,7 +276,7 @@ def _rows_overall(frame: pd.DataFrame, name: str, folds: int) -> list[Row]:
             if (scorer, metric) in overall.index:
                 value, low, high = overall.loc[(scorer, metric), ["value", "low", "high"]]
                 rows.append(Row(f"{scorer}: {metric} overall, {folds} folds [{low:.3f}, {high:.3f}]", value, ""))
-    for scorer in (HUMAN, VADER, RIDGE):
+    for scorer in others:
         for metric in ("pearson_r", "macro_f1"):
             difference = overall.loc[(name, f"difference/{metric}/{scorer}"), ["value", "low", "high"]]
             p_value = overall.loc[(name, f"p_value/{metric}/{scorer}"), "value"]
@@ -269,6 +290,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--recipes", default="full", help=f"comma-separated, of: {', '.join(RECIPES)}")
     parser.add_argument("--folds", default="0,1,2,3,4")
+    parser.add_argument("--share", type=float, default=1.0, help="share of the training rows whose ratings are learnt from")
     parser.add_argument("--base-model", default="all-MiniLM-L6-v2")
     parser.add_argument("--archives", type=Path, default=Path(".textmill/archives"))
     parser.add_argument("--work", type=Path, default=Path(".textmill/quality"))
@@ -277,7 +299,7 @@ def main() -> None:
     options = parser.parse_args()
     names = options.recipes.split(",")
     options.work.mkdir(parents=True, exist_ok=True)
-    quality = Quality(load_rated_text(options.archives), options.work, options.base_model)
+    quality = Quality(load_rated_text(options.archives), options.work, options.base_model, options.share)
     for fold in [] if options.no_training else [int(fold) for fold in options.folds.split(",")]:
         for name in names:
             quality.train(name, fold)
