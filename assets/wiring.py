@@ -3,17 +3,14 @@
 Thin assets look like this: open the increment, loop over the batches, call pure functions, return `materialized(step)`.
 """
 
-import hashlib
-import importlib.resources
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
-from importlib.resources.abc import Traversable
 from typing import Any, TypeAlias
 
 import dagster as dg
 import pandas as pd
 
+from assets.code_version import code_version
 from assets.project import Project
 from assets.schemas import Table
 from assets.tags import CPU_TAGS, LAKE_POOL, OWNERS
@@ -69,25 +66,6 @@ def _limits(column: Any) -> list[str]:  # noqa: ANN401
     limits += [f"at least {column.minimum:g}"] if column.minimum is not None else []
     limits += [f"at most {column.maximum:g}"] if column.maximum is not None else []
     return limits
-
-
-@lru_cache
-def code_version(package: str) -> str:
-    """Hash of a package's source files, and of the packages within: names the code that made a row."""
-    digest = hashlib.sha256()
-    for name, content in sorted(_sources_of(importlib.resources.files(package), "")):
-        digest.update(name.encode() + b"\0" + content)
-    return digest.hexdigest()[:16]
-
-
-def _sources_of(folder: Traversable, above: str) -> Iterator[tuple[str, bytes]]:
-    """Path within the package, and content, of every source file."""
-    for entry in folder.iterdir():
-        name = f"{above}{entry.name}"
-        if entry.is_dir():
-            yield from _sources_of(entry, f"{name}/")
-        elif name.endswith(".py"):
-            yield name, entry.read_bytes()
 
 
 @contextmanager

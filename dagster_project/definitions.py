@@ -13,10 +13,11 @@ import assets.storage.assets as storage
 import assets.training.assets as training
 from assets.collection.assets import build_collection_assets
 from assets.project import Project
+from assets.quality.checks import build_checks
 from dagster_project.automation import build_retrain_sensor, build_schedules
 from dagster_project.environments import Environment, build_resources, read_environment, read_project
 from dagster_project.jobs import JOBS
-from dagster_project.suites import build_all_checks
+from dagster_project.suites import STEP_ASSETS, find_suites
 from dagster_project.terminal import terminal_logger
 
 # Dagster calls `backfill_policy` beta; without it, collecting all sources would take one run per source.
@@ -37,7 +38,7 @@ def build_definitions(environment: Environment, overrides: Mapping[str, Any] | N
     stages = [asset for group, module in STAGES.items() for asset in dg.load_assets_from_modules([module], group_name=group)]
     return dg.Definitions(
         assets=[*build_collection_assets(sources), *stages],
-        asset_checks=build_all_checks(project),
+        asset_checks=_all_checks(project),
         jobs=JOBS,
         schedules=build_schedules(project),
         sensors=[build_retrain_sensor(project)],
@@ -45,6 +46,11 @@ def build_definitions(environment: Environment, overrides: Mapping[str, Any] | N
         executor=dg.in_process_executor,
         loggers={"terminal": terminal_logger},
     )
+
+
+def _all_checks(project: Project) -> list[dg.AssetChecksDefinition]:
+    """The checks of every step."""
+    return [build_checks(producer, suites, STEP_ASSETS.get(producer, (producer,))) for producer, suites in find_suites(project).items()]
 
 
 defs = build_definitions(read_environment())

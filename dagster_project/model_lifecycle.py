@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from assets.code_version import code_version
 from assets.project import Project
 from assets.quality.audit import audit
 from assets.quality.plain import validate_plainly
@@ -31,7 +32,6 @@ from assets.training.registry import (
     resolve_model,
 )
 from assets.training.stored_models import check_model, fetch_model
-from assets.wiring import code_version
 from dagster_project.suites import find_suites
 from resources.increments import increment
 from resources.lakehouse import Lakehouse, LakehouseError

@@ -1,12 +1,12 @@
-"""Which suites guard which step: every table of `schemas.py` has a suite function of its name in its stage's `expectations.py`."""
+"""Which suites guard which step: every table of `schemas.py` has a suite function of its name in its stage's `expectations.py`.
+
+No Dagster here: commands on models audit their decisions too, and must not wait for it.
+"""
 
 import importlib
 from types import ModuleType
 
-import dagster as dg
-
 from assets.project import Project
-from assets.quality.checks import build_checks
 from assets.quality.suites import Suite
 from assets.schemas import TABLES, tables_of
 
@@ -33,8 +33,3 @@ def _suite(modules: list[ModuleType], table: str, project: Project) -> Suite:
         raise LookupError(f"Expected one suite function {table} in assets/*/expectations.py, found {len(functions)}.")
     suite: Suite = functions[0](project)
     return suite
-
-
-def build_all_checks(project: Project) -> list[dg.AssetChecksDefinition]:
-    """The checks of every step."""
-    return [build_checks(producer, suites, STEP_ASSETS.get(producer, (producer,))) for producer, suites in find_suites(project).items()]

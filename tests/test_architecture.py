@@ -18,6 +18,7 @@ SHARED = {
     "assets.answers",
     "assets.tags",
     "assets.wiring",
+    "assets.code_version",
     "assets.quality",
 }
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from assets.code_version import code_version
 from assets.schemas import ABLATION_REPORT, CHAMPION_MODEL, EVALUATION_REPORT, FINE_TUNED_MODEL, HYPERPARAMETER_SEARCH, LEARNING_CURVE
 from assets.tags import GPU_OP_TAGS, GPU_POOL, GPU_TAGS
 from assets.training.describing import report_model, show_newest_report
@@ -20,7 +21,6 @@ from assets.wiring import (
     ProjectResource,
     Refresh,
     asset_options,
-    code_version,
     materialized,
     step_of,
     table_options,

@@ -8,9 +8,9 @@ from typing import Any
 
 import dagster as dg
 
+from assets.code_version import code_version
 from assets.project import Project
 from assets.training.registry import CURRENT_DATASET_SQL
-from assets.wiring import code_version
 from resources.compute import LocalCompute
 from resources.lakehouse import Lakehouse
 from resources.object_store import ObjectStore

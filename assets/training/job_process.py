@@ -3,7 +3,6 @@
 Does not belong here: what a job file holds and the printed events (`jobs.py`), doing the job (`run.py`, `score.py`, `studies/`).
 """
 
-import os
 import signal
 import sys
 from collections.abc import Callable
@@ -38,8 +37,7 @@ def run_process(module: str, arguments: list[str], work: Work) -> int:
     try:
         return work(Path(arguments[0]), lambda: bool(stopping)) or 0
     except TrainingInterruptedError as interruption:
-        if os.environ.get("RANK", "0") == "0":  # of several processes that train together, the first tells
-            emit("interrupted", message=str(interruption))
+        emit("interrupted", message=str(interruption))
         sys.stderr.write(f"{interruption}\n")
         return 128 + signal.SIGTERM
     except Exception as error:  # the boundary of the process: the parent needs one clear line, and a status

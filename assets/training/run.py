@@ -34,7 +34,7 @@ from assets.training.learning.finetuning import FineTuning
 from assets.training.learning.network import predict_outputs
 from assets.training.learning.preparing import Prepared, prepare
 from assets.training.learning.processes import Processes, leave_processes
-from assets.training.learning.records import CheckpointPolicy, Outcome, Progress
+from assets.training.learning.records import CheckpointPolicy, Outcome, Progress, TrainingInterruptedError
 from assets.training.manifests import write_manifest
 from assets.training.scoring.exporting import Export, export_model
 
@@ -87,6 +87,10 @@ def run_job(job: TrainingJob, should_stop: Callable[[], bool] = lambda: False) -
         outcome = train(job, prepared, should_stop)
         if prepared.processes.is_first:
             write_folder(job, prepared, outcome)
+    except TrainingInterruptedError:
+        if prepared.processes.is_first:
+            raise
+        raise SystemExit(128 + signal.SIGTERM) from None  # the first process tells, for all
     finally:
         leave_processes(prepared.processes)
 

@@ -9,6 +9,7 @@ from typing import Any
 import dagster as dg
 import pandas as pd
 
+from assets.code_version import code_version
 from assets.project import Project
 from assets.training.fitting import current_dataset, describe_event
 from assets.training.promoting import Bench
@@ -23,7 +24,6 @@ from assets.training.studies.search import (
     is_finished,
     trial_rows,
 )
-from assets.wiring import code_version
 from resources.increments import Step
 from resources.lakehouse import Lakehouse
 from resources.object_store import ObjectStore
