@@ -19,6 +19,7 @@ import torch
 from assets.training.learning.checkpoints import Checkpoint, read_newest_checkpoint, write_checkpoint
 from assets.training.learning.encoding import Ints, shuffled_batches
 from assets.training.learning.hardware import Hardware
+from assets.training.learning.lanes import Lanes
 from assets.training.learning.network import Network, compiled, predict_outputs
 from assets.training.learning.objectives import Floats, Objective, dev_macro_f1
 from assets.training.learning.packing import Batch, pack_rows
@@ -104,6 +105,8 @@ class FineTuning:
         self.units_per_step = settings.epochs * self.passes * objective.units(train.targets) / self.total_steps
         self.optimizer = build_optimizer(model, settings)
         self.average = MovingAverage(model, settings.average_decay) if settings.average_decay else None
+        is_plain = hardware.device == "cpu" and model.is_packed and self.processes.count == 1 and not settings.compile
+        self.lanes = Lanes(hardware.threads, can_split=is_plain)
         self.forward = self.processes.wrap(compiled(model, hardware.device) if settings.compile else model)
         self.position = _Position()
         # Sums of so few float32 numbers are exact in float64: it does not matter when they are taken from the device.
@@ -163,10 +166,11 @@ class FineTuning:
     def _train_one_step(self) -> int:
         """One optimizer step; returns the number of tokens in its batch."""
         rows = self._rows_of_step()
-        torch.manual_seed(seed_of_step(self.settings.seed, self.position.step, self.processes.rank))
+        seed = seed_of_step(self.settings.seed, self.position.step, self.processes.rank)
+        torch.manual_seed(seed)
         self.model.train()
-        loss = self._loss_of(rows)
-        loss.backward()  # type: ignore[no-untyped-call]
+        parts = self.lanes.split(rows, self.train.texts.lengths)
+        loss = self.lanes.add_gradients(self._loss_of, parts, list(trained_weights(self.model).values()), seed)
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), GRADIENT_NORM)
         factor = rate_factor(self.position.step, self.total_steps, self.settings.warmup_share)
         for group in self.optimizer.param_groups:
@@ -175,7 +179,7 @@ class FineTuning:
         self.optimizer.zero_grad()
         self.position.step += 1
         self.position.loss_steps += 1
-        self._loss += loss.detach()
+        self._loss += loss
         if self.average:
             self.average.update(self.position.step)
         return int(self.train.texts.lengths[rows].sum())

@@ -13,8 +13,10 @@ import torch
 from torch import nn
 from transformers import PreTrainedModel
 
-from assets.training.learning.encoding import EncodedTexts, batches_by_budget
+from assets.training.learning.dropout import use_own_dropout
+from assets.training.learning.encoding import EncodedTexts, Ints, batches_by_budget
 from assets.training.learning.hardware import Hardware, HardwareError
+from assets.training.learning.lanes import run_in_lanes
 from assets.training.learning.packing import Batch, encode_batch, pack_rows, use_packed_attention
 from assets.training.learning.processes import Processes
 
@@ -121,6 +123,7 @@ class Network(HeadedEncoder):
         self.head = head
         self.padding_id = padding_id
         self.is_packed = use_packed_attention(encoder)
+        use_own_dropout(self)
 
     def states(self, batch: Batch) -> torch.Tensor:
         """States of the encoder's last layer, (N, H)."""
@@ -195,10 +198,14 @@ def predict_outputs(model: HeadedEncoder, texts: EncodedTexts, hardware: Hardwar
     model.eval()
     units = len(texts.ids) if model.head.per_token else len(texts)
     outputs = np.zeros((units, model.head.linear.out_features), dtype=np.float32)
-    with torch.inference_mode(), hardware.autocast():
-        for rows in batches_by_budget(texts.lengths, SCORING_TOKENS[hardware.device])[processes.rank :: processes.count]:
+
+    def predict(rows: Ints) -> None:
+        with torch.inference_mode(), hardware.autocast():
             batch = pack_rows(texts, rows, hardware.device)
             outputs[batch.tokens if model.head.per_token else rows] = model(batch).cpu().numpy()
+
+    batches = batches_by_budget(texts.lengths, SCORING_TOKENS[hardware.device])[processes.rank :: processes.count]
+    run_in_lanes(predict, batches, threads_for(model, hardware))
     return processes.add(outputs)
 
 
@@ -213,11 +220,19 @@ def predict_states(model: Network, texts: EncodedTexts, hardware: Hardware) -> O
         raise ValueError("expected a head that reads texts, found one that reads tokens")
     model.eval()
     states = np.zeros((len(texts), head.linear.in_features), dtype=np.float32)
-    with torch.inference_mode(), hardware.autocast():
-        for rows in batches_by_budget(texts.lengths, SCORING_TOKENS[hardware.device]):
+
+    def predict(rows: Ints) -> None:
+        with torch.inference_mode(), hardware.autocast():
             batch = pack_rows(texts, rows, hardware.device)
-            states[rows] = head.pool(encode_batch(model.encoder, batch, model.padding_id), batch).float().cpu().numpy()
+            states[rows] = head.pool(model.states(batch), batch).float().cpu().numpy()
+
+    run_in_lanes(predict, batches_by_budget(texts.lengths, SCORING_TOKENS[hardware.device]), threads_for(model, hardware))
     return states
+
+
+def threads_for(model: HeadedEncoder, hardware: Hardware) -> int:
+    """Threads that may each score a batch: those of a processor, unless the encoder shares its work among threads itself."""
+    return hardware.threads if hardware.device == "cpu" and isinstance(model, Network) else 1
 
 
 def softmax(logits: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:

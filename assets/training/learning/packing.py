@@ -17,6 +17,7 @@ import torch
 from torch.nn import functional
 from transformers import AttentionInterface, PreTrainedModel
 
+from assets.training.learning.dropout import drop
 from assets.training.learning.encoding import EncodedTexts, positions_of
 
 PACKED = "textmill_packed"
@@ -128,7 +129,8 @@ def packed_attention(
         return _variable_length_attention(packed, packed_batch, scaling, sliding_window)[None], None
     queries, keys, values = (_spread(part, packed_batch) for part in packed)  # (B, heads, T, D)
     mask = _visible(packed_batch, sliding_window)
-    mixed = functional.scaled_dot_product_attention(queries, keys, values, attn_mask=mask, dropout_p=dropout, scale=scaling)
+    attend = _attend if dropout and not query.is_cuda else functional.scaled_dot_product_attention
+    mixed = attend(queries, keys, values, attn_mask=mask, dropout_p=dropout, scale=scaling)
     flat = mixed.transpose(1, 2).flatten(0, 1)  # (B * T, heads, D)
     return torch.index_select(flat, 0, packed_batch.cells)[None], None
 
@@ -143,6 +145,16 @@ def _variable_length_attention(packed: list[torch.Tensor], batch: Batch, scaling
     )
     assert isinstance(mixed, torch.Tensor)  # a pair only when its log-sum-exp is asked for
     return mixed
+
+
+def _attend(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, attn_mask: torch.Tensor | None, dropout_p: float, scale: float | None
+) -> torch.Tensor:
+    """`scaled_dot_product_attention` with our dropout; on a processor torch has no kernel of its own for one with dropout either."""
+    scores = query @ key.transpose(-2, -1) * (scale or query.shape[-1] ** -0.5)
+    if attn_mask is not None:
+        scores = scores.masked_fill(~attn_mask, float("-inf"))
+    return drop(scores.softmax(dim=-1), dropout_p, is_training=True) @ value
 
 
 def _spread(part: torch.Tensor, batch: Batch) -> torch.Tensor:

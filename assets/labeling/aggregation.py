@@ -1,0 +1,211 @@
+"""From votes on labels to a probability for every label: who errs how is learnt from the votes themselves.
+
+One algorithm, expectation maximization (Dawid & Skene, Applied Statistics 28, 1979), with three pictures of an annotator:
+
+- `dawid_skene`: a probability for every given label under every true one;
+- `one_coin`: right with one probability, else any other label (Dawid and Skene with equal errors);
+- `mace`: knows the answer, or gives one out of habit without looking (Hovy et al., NAACL 2013, by EM with a Beta prior).
+
+What is known of an annotator with few votes is little: `shrinkage` pulls everyone towards the mean of all annotators, by that many
+votes for every true label. Beside them `majority`, and `weighted_majority` (each annotator weighs by agreement with the majority,
+"Wawa"). Ties go to the label that comes first.
+
+Belongs here: arrays in, arrays out. Does not belong here: frames, quorum, ratings, spans (`consensus.py`, `span_consensus.py`).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64] | npt.NDArray[np.int32]
+Method = Literal["majority", "weighted_majority", "one_coin", "dawid_skene", "mace"]
+AnnotatorModel = Callable[[Floats], Floats]
+"""From expected counts (annotators, given label, true label) to probabilities of a given label under a true one, of the same shape."""
+
+ITERATIONS = 100
+TOLERANCE = 1e-5
+SHRINKAGE = 4.0
+TINY = 1e-10
+
+
+@dataclass(frozen=True)
+class Votes:
+    """Votes as numbers.
+
+    Attributes:
+        item: What was voted on, (votes,), 0 to items - 1.
+        annotator: Who voted, (votes,), 0 to annotators - 1.
+        label: The answer, (votes,), 0 to labels - 1.
+        items: How many there are; some may have no vote.
+        annotators: How many there are.
+        labels: How many there are, at least 2.
+    """
+
+    item: Ints
+    annotator: Ints
+    label: Ints
+    items: int
+    annotators: int
+    labels: int
+
+
+@dataclass(frozen=True)
+class Aggregation:
+    """What the votes say.
+
+    Attributes:
+        posterior: Probability of every label, (items, labels); equal for all labels where nobody voted and nothing is known.
+        confusion: Probability that an annotator gives a label under a true one, (annotators, given, true); None without such a model.
+        prior: Probability of every label before any vote, (labels,).
+        iterations: Rounds until nothing moved any more, or the most that were allowed.
+    """
+
+    posterior: Floats
+    confusion: Floats | None
+    prior: Floats
+    iterations: int
+
+    @property
+    def accuracy(self) -> Floats | None:
+        """Probability that an annotator is right on a label drawn from the prior, (annotators,)."""
+        return None if self.confusion is None else np.einsum("akk,k->a", self.confusion, self.prior)
+
+
+def aggregate(
+    votes: Votes, method: Method, *, shrinkage: float = SHRINKAGE, iterations: int = ITERATIONS, tolerance: float = TOLERANCE
+) -> Aggregation:
+    """Aggregate by the method of that name.
+
+    Args:
+        votes: All of them at once: annotators are learnt across items.
+        method: See the module.
+        shrinkage: Votes for every true label by which an annotator is pulled towards the mean of all; 0 takes counts as they are.
+        iterations: Most rounds.
+        tolerance: Rounds end when no probability moves by more.
+
+    Raises:
+        ValueError: Votes are out of range.
+    """
+    _check(votes)
+    if method == "majority":
+        shares = _shares(_counts(votes))
+        return Aggregation(shares, None, np.full(votes.labels, 1 / votes.labels), 0)
+    if method == "weighted_majority":
+        return _weighted_majority(votes)
+    model: dict[str, AnnotatorModel] = {
+        "dawid_skene": partial(_confusions, shrinkage=shrinkage),
+        "one_coin": partial(_one_coins, shrinkage=shrinkage),
+        "mace": _guessers(shrinkage),
+    }
+    return _maximize(votes, model[method], iterations, tolerance)
+
+
+def _check(votes: Votes) -> None:
+    for name, values, limit in (
+        ("item", votes.item, votes.items),
+        ("annotator", votes.annotator, votes.annotators),
+        ("label", votes.label, votes.labels),
+    ):
+        if len(values) and not (values.min() >= 0 and values.max() < limit):
+            raise ValueError(f"votes: expected every {name} from 0 to {limit - 1}, found {values.min()} to {values.max()}")
+
+
+def _counts(votes: Votes, weights: Floats | None = None) -> Floats:
+    """Votes, or their weight, per item and label."""
+    cell = votes.item.astype(np.int64) * votes.labels + votes.label
+    found = np.bincount(cell, weights=weights, minlength=votes.items * votes.labels).astype(float)
+    return found.reshape(votes.items, votes.labels)
+
+
+def _shares(counts: Floats) -> Floats:
+    total = counts.sum(axis=1, keepdims=True)
+    shares: Floats = np.where(total > 0, counts / np.maximum(total, TINY), 1 / counts.shape[1])
+    return shares
+
+
+def _weighted_majority(votes: Votes) -> Aggregation:
+    leading = _counts(votes).argmax(axis=1)
+    given = np.bincount(votes.annotator, minlength=votes.annotators)
+    agreed = np.bincount(votes.annotator, weights=votes.label == leading[votes.item], minlength=votes.annotators)
+    weight = agreed / np.maximum(given, 1)
+    return Aggregation(_shares(_counts(votes, weight[votes.annotator])), None, np.full(votes.labels, 1 / votes.labels), 0)
+
+
+def _maximize(votes: Votes, model: AnnotatorModel, iterations: int, tolerance: float) -> Aggregation:
+    """Expectation maximization from the majority's shares.
+
+    Both steps are products with one sparse matrix, (items, annotators * labels), that says who gave which label to what.
+    """
+    given = _given(votes)
+    shape = (votes.annotators, votes.labels, votes.labels)
+    posterior, voted = _shares(_counts(votes)), np.diff(given.indptr) > 0
+    turned = given.T.tocsr()
+    prior, confusion, done = np.full(votes.labels, 1 / votes.labels), np.zeros(shape), 0
+    while done < iterations:
+        done += 1
+        confusion = model((turned @ posterior).reshape(shape))
+        prior = posterior[voted].mean(axis=0) if voted.any() else prior
+        logs = given @ np.log(np.maximum(confusion, TINY)).reshape(-1, votes.labels) + np.log(np.maximum(prior, TINY))
+        logs -= logs.max(axis=1, keepdims=True)
+        found = np.exp(logs, out=logs)
+        found /= found.sum(axis=1, keepdims=True)
+        moved = float(np.abs(found - posterior)[voted].max(initial=0.0))
+        posterior = found
+        if moved <= tolerance:
+            break
+    return Aggregation(posterior, confusion, prior, done)
+
+
+def _given(votes: Votes) -> "csr_array":
+    from scipy.sparse import csr_array  # not while definitions load
+
+    column = votes.annotator.astype(np.int64) * votes.labels + votes.label
+    return csr_array((np.ones(len(column)), (votes.item, column)), shape=(votes.items, votes.annotators * votes.labels))
+
+
+def _confusions(counts: Floats, shrinkage: float) -> Floats:
+    pooled = counts.sum(axis=0)
+    pooled = pooled / np.maximum(pooled.sum(axis=0), TINY)
+    counts = counts + shrinkage * pooled
+    confusion: Floats = counts / np.maximum(counts.sum(axis=1, keepdims=True), TINY)
+    return confusion
+
+
+def _one_coins(counts: Floats, shrinkage: float) -> Floats:
+    labels = counts.shape[1]
+    right, total = np.trace(counts, axis1=1, axis2=2), counts.sum(axis=(1, 2))
+    mean = right.sum() / max(total.sum(), TINY)
+    accuracy = (right + shrinkage * mean) / np.maximum(total + shrinkage, TINY)
+    confusion = np.repeat(((1 - accuracy) / (labels - 1))[:, None], labels * labels, axis=1).reshape(-1, labels, labels)
+    confusion[:, np.arange(labels), np.arange(labels)] = accuracy[:, None]
+    return confusion
+
+
+def _guessers(shrinkage: float) -> AnnotatorModel:
+    """The model of MACE. What an annotator gives without looking, and how often that is, is kept from round to round."""
+    state: dict[str, Floats] = {}
+
+    def estimate(counts: Floats) -> Floats:
+        annotators, labels, _ = counts.shape
+        given, right = counts.sum(axis=2), np.diagonal(counts, axis1=1, axis2=2)
+        if not state:
+            state["knows"], state["habit"] = np.full(annotators, 0.8), np.full((annotators, labels), 1 / labels)
+        knows, habit = state["knows"][:, None], state["habit"]
+        copied = right * knows / np.maximum(knows + (1 - knows) * habit, TINY)
+        mean = copied.sum() / max(given.sum(), TINY)
+        state["knows"] = (copied.sum(axis=1) + shrinkage * mean) / np.maximum(given.sum(axis=1) + shrinkage, TINY)
+        guessed = given - copied + max(shrinkage, TINY) / labels
+        state["habit"] = guessed / guessed.sum(axis=1, keepdims=True)
+        confusion = np.repeat(((1 - state["knows"])[:, None] * state["habit"])[:, :, None], labels, axis=2)
+        confusion[:, np.arange(labels), np.arange(labels)] += state["knows"][:, None]
+        return confusion
+
+    return estimate
