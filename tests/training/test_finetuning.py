@@ -37,12 +37,12 @@ def start(tiny_base, documents, recipe, objective):
         texts = objective.encode(tokenizer, frame["text"].tolist(), 16)
         return Examples(frame, texts, objective.targets(texts, frame))
 
-    def build(settings: Training = recipe, train=None, dev=None, **options):
+    def build(settings: Training = recipe, train=None, dev=None, hardware=HARDWARE, **options):
         torch.manual_seed(settings.seed)
         encoder = load_encoder(tiny_base)
         model = Network(encoder, objective.build_head(32, tokenizer, "mean"), 0)
         set_dropout(model, settings.dropout)
-        return FineTuning(model, objective, train or build.train, dev or build.dev, settings, HARDWARE, **options)
+        return FineTuning(model, objective, train or build.train, dev or build.dev, settings, hardware, **options)
 
     build.examples_of = examples_of
     build.train, build.dev = examples_of(120, 0), examples_of(40, 1)
@@ -133,6 +133,22 @@ def test_several_passes_weigh_rows_as_one_does(start, recipe):
 )
 def test_passes_bring_a_run_near_its_least_number_of_steps(min_steps, epochs, steps_of_pass, expected):
     assert passes_per_epoch(min_steps, epochs, steps_of_pass) == expected
+
+
+def test_two_lanes_train_as_one_does_up_to_rounding(start, recipe):
+    settings = recipe.model_copy(update={"dropout": 0.0})
+    runs = [start(settings, hardware=dataclasses.replace(HARDWARE, threads=threads)) for threads in (1, 2)]
+    assert [run.lanes.count for run in runs] == [1, 2]
+    one, two = (run.run().history for run in runs)
+    assert [entry.dev_loss for entry in two] == pytest.approx([entry.dev_loss for entry in one], rel=1e-2)
+
+
+def test_two_lanes_with_dropout_repeat_to_the_last_bit(start, recipe):
+    settings = recipe.model_copy(update={"dropout": 0.2, "epochs": 1})
+    runs = [start(settings, hardware=dataclasses.replace(HARDWARE, threads=2)) for _ in range(2)]
+    histories = [run.run().history for run in runs]
+    assert histories[0] == histories[1]
+    assert_same_weights(weights_of(runs[0]), weights_of(runs[1]))
 
 
 def test_another_seed_gives_another_run(start, uninterrupted, recipe):
