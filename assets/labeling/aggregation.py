@@ -6,9 +6,9 @@ One algorithm, expectation maximization (Dawid & Skene, Applied Statistics 28, 1
 - `one_coin`: right with one probability, else any other label (Dawid and Skene with equal errors);
 - `mace`: knows the answer, or gives one out of habit without looking (Hovy et al., NAACL 2013, by EM with a Beta prior).
 
-What is known of an annotator with few votes is little: `shrinkage` pulls everyone towards the mean of all annotators, by that many
-votes for every true label. Beside them `majority`, and `weighted_majority` (each annotator weighs by agreement with the majority,
-"Wawa"). Ties go to the label that comes first.
+What is known of an annotator with few votes is little: accuracies are pulled towards the mean of all annotators, and the table of Dawid
+and Skene towards even errors at the annotator's own accuracy; benchmarks/consensus.py shows what that is worth. Beside the three stand
+`majority` and `weighted_majority` (each annotator weighs by agreement with the majority, "Wawa"). Ties go to the label that comes first.
 
 Belongs here: arrays in, arrays out. Does not belong here: frames, quorum, ratings, spans (`consensus.py`, `span_consensus.py`).
 """
@@ -32,7 +32,10 @@ AnnotatorModel = Callable[[Floats], Floats]
 
 ITERATIONS = 100
 TOLERANCE = 1e-5
-SHRINKAGE = 4.0
+ACCURACY_SHRINKAGE = 4.0
+"""Votes by which an annotator's accuracy is pulled towards the mean of all."""
+TABLE_SHRINKAGE = 20.0
+"""Votes for every true label by which an annotator's table of errors is pulled towards what is expected of one with that accuracy."""
 TINY = 1e-10
 
 
@@ -80,14 +83,14 @@ class Aggregation:
 
 
 def aggregate(
-    votes: Votes, method: Method, *, shrinkage: float = SHRINKAGE, iterations: int = ITERATIONS, tolerance: float = TOLERANCE
+    votes: Votes, method: Method, *, shrinkage: float = 1.0, iterations: int = ITERATIONS, tolerance: float = TOLERANCE
 ) -> Aggregation:
     """Aggregate by the method of that name.
 
     Args:
         votes: All of them at once: annotators are learnt across items.
         method: See the module.
-        shrinkage: Votes for every true label by which an annotator is pulled towards the mean of all; 0 takes counts as they are.
+        shrinkage: Multiplies how far annotators are pulled to what is expected of them; 0 takes counts as they are.
         iterations: Most rounds.
         tolerance: Rounds end when no probability moves by more.
 
@@ -101,9 +104,9 @@ def aggregate(
     if method == "weighted_majority":
         return _weighted_majority(votes)
     model: dict[str, AnnotatorModel] = {
-        "dawid_skene": partial(_confusions, shrinkage=shrinkage),
-        "one_coin": partial(_one_coins, shrinkage=shrinkage),
-        "mace": _guessers(shrinkage),
+        "dawid_skene": partial(_confusions, shrinkage=shrinkage * TABLE_SHRINKAGE),
+        "one_coin": partial(_one_coins, shrinkage=shrinkage * ACCURACY_SHRINKAGE),
+        "mace": _guessers(shrinkage * ACCURACY_SHRINKAGE),
     }
     return _maximize(votes, model[method], iterations, tolerance)
 
@@ -172,21 +175,25 @@ def _given(votes: Votes) -> "csr_array":
 
 
 def _confusions(counts: Floats, shrinkage: float) -> Floats:
-    pooled = counts.sum(axis=0)
-    pooled = pooled / np.maximum(pooled.sum(axis=0), TINY)
-    counts = counts + shrinkage * pooled
+    """Counts plus `shrinkage` votes for every true label as one gives them who is right as often and errs evenly."""
+    counts = counts + shrinkage * _one_coins(counts, min(shrinkage, ACCURACY_SHRINKAGE))
     confusion: Floats = counts / np.maximum(counts.sum(axis=1, keepdims=True), TINY)
     return confusion
 
 
 def _one_coins(counts: Floats, shrinkage: float) -> Floats:
     labels = counts.shape[1]
+    accuracy = _accuracies(counts, shrinkage)[:, None, None]
+    confusion: Floats = accuracy * np.eye(labels) + (1 - accuracy) / (labels - 1) * (1 - np.eye(labels))
+    return confusion
+
+
+def _accuracies(counts: Floats, shrinkage: float) -> Floats:
+    """How often each annotator is right, pulled towards the mean of all by so many votes."""
     right, total = np.trace(counts, axis1=1, axis2=2), counts.sum(axis=(1, 2))
     mean = right.sum() / max(total.sum(), TINY)
-    accuracy = (right + shrinkage * mean) / np.maximum(total + shrinkage, TINY)
-    confusion = np.repeat(((1 - accuracy) / (labels - 1))[:, None], labels * labels, axis=1).reshape(-1, labels, labels)
-    confusion[:, np.arange(labels), np.arange(labels)] = accuracy[:, None]
-    return confusion
+    accuracy: Floats = (right + shrinkage * mean) / np.maximum(total + shrinkage, TINY)
+    return accuracy
 
 
 def _guessers(shrinkage: float) -> AnnotatorModel:
