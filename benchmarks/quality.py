@@ -36,6 +36,7 @@ from assets.training.learning.network import Network, predict_outputs, predict_s
 from assets.training.learning.objectives import objective_of
 from assets.training.learning.records import CheckpointPolicy, Examples, Progress
 from assets.training_settings import Training
+from benchmarks.environment import start_as_the_platform_does
 from benchmarks.rated_text import TASK, fold_of_groups, load_rated_text, load_rated_words
 from benchmarks.table import Row, print_rows
 
@@ -307,4 +308,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    start_as_the_platform_does("benchmarks.quality")
     main()

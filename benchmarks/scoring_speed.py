@@ -1,8 +1,8 @@
 """How fast texts are scored, beside the `text-classification` pipeline of transformers (fp32, batch_size=32), from text to probabilities.
 
 `python -m benchmarks.scoring_speed --model FOLDER --texts FILE.parquet [--rows N] [--repeats N] [--json]`. FOLDER is a trained model with
-one label per text, FILE has a column `text`. Every backend that the folder holds and the pipeline score the same texts in their natural
-order, in turn, in this process; ratios are taken pair by pair. The pipeline's model is the same encoder with the same head: mean pooling
+one label per text, FILE has a column `text`. Torch, in bf16 too where the processor computes it natively, every other backend that the
+folder holds, and the pipeline score the same texts in their natural order, in turn, in this process; ratios are taken pair by pair. The pipeline's model is the same encoder with the same head: mean pooling
 over the mask and a linear layer, as a transformers model class of this file, since no class of the library pools by the mean.
 
 Also printed: the rate of a plain fp32 matrix product of the encoder's shape, the rates that each reaches in real tokens (2 operations per
@@ -25,10 +25,12 @@ import transformers
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from assets.training.learning.artifacts import read_model
+from assets.training.learning.hardware import choose_hardware
 from assets.training.learning.network import layers_of, predict_outputs
 from assets.training.scoring.backends import ONNX_FILES, Backend
 from assets.training.scoring.exporting import cosine_of_rows
 from assets.training.scoring.scorer import Scorer, load_model
+from benchmarks.environment import start_as_the_platform_does
 from benchmarks.table import Row, print_rows
 
 TARGET_RATIO = 5.0
@@ -83,8 +85,10 @@ def gemm_rate(tokens: int, hidden: int, inner: int) -> float:
 
 def measure(folder: Path, texts: list[str], repeats: int) -> list[Row]:
     """One row per backend for speed and one for parity, and the limit."""
-    scorers = {name: load_model(folder, "cpu", "fp32", name) for name in get_args(Backend) if has_backend(folder, name)}
+    scorers: dict[str, Scorer] = {name: load_model(folder, "cpu", "fp32", name) for name in get_args(Backend) if has_backend(folder, name)}
     first = scorers["torch"]
+    if choose_hardware("cpu").precision == "bf16":
+        scorers["torch in bf16"] = load_model(folder, "cpu", "bf16", "torch")
     pipeline = build_pipeline(folder)
     # the head may have one output more than there are labels (the valence): the pipeline needs a name for it
     outputs = first.model.head.linear.out_features
@@ -141,4 +145,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    start_as_the_platform_does("benchmarks.scoring_speed")
     main()

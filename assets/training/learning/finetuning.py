@@ -25,6 +25,7 @@ from assets.training.learning.objectives import Floats, Objective, dev_macro_f1
 from assets.training.learning.packing import Batch, pack_rows
 from assets.training.learning.processes import Processes
 from assets.training.learning.records import CheckpointPolicy, DevScore, Examples, Outcome, Progress, TrainingInterruptedError
+from assets.training.learning.row_gradients import hand_over_rows
 from assets.training.learning.schedule import evaluation_steps, passes_per_epoch, rate_factor, seed_of_step
 from assets.training.learning.weights import MovingAverage, Weights, build_optimizer, set_weights, trained_weights
 from assets.training_settings import Training
@@ -107,6 +108,8 @@ class FineTuning:
         self.average = MovingAverage(model, settings.average_decay) if settings.average_decay else None
         is_plain = hardware.device == "cpu" and model.is_packed and self.processes.count == 1 and not settings.compile
         self.lanes = Lanes(hardware.threads, can_split=is_plain)
+        if self.lanes.count > 1:
+            hand_over_rows(model)
         self.forward = self.processes.wrap(compiled(model, hardware.device) if settings.compile else model)
         self.position = _Position()
         # Sums of so few float32 numbers are exact in float64: it does not matter when they are taken from the device.

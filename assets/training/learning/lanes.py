@@ -15,6 +15,7 @@ import torch
 
 from assets.training.learning.dropout import seed_dropout
 from assets.training.learning.encoding import Ints
+from assets.training.learning.row_gradients import RowGradients
 
 LANES = 2
 """More were not measured: every lane has a copy of the gradients, and all take turns at the interpreter."""
@@ -33,6 +34,7 @@ class Lanes:
             can_split: Whether the network is randomly different by `dropout.drop` alone, and its weights have no hooks.
         """
         self.count = LANES if can_split and threads >= LANES else 1
+        self._rows = RowGradients()
         self._pool = ThreadPoolExecutor(self.count, "lane", torch.set_num_threads, (max(1, threads // self.count),))
 
     def split(self, rows: Ints, lengths: Ints) -> list[Ints]:
@@ -49,7 +51,7 @@ class Lanes:
             weights: Trained weights, without gradients.
             seed: Of the step.
         """
-        if len(parts) == 1:
+        if self.count == 1:
             seed_dropout(seed)
             loss = loss_of(parts[0])
             loss.backward()  # type: ignore[no-untyped-call]
@@ -62,10 +64,18 @@ class Lanes:
 
         losses, gradients = zip(*self._pool.map(work, range(len(parts))), strict=True)
         for weight, *found in zip(weights, *gradients, strict=True):
-            for gradient in found:
-                if gradient is not None:
-                    weight.grad = gradient if weight.grad is None else weight.grad.add_(gradient)
+            weight.grad = self._sum(weight, [gradient for gradient in found if gradient is not None])
         return torch.stack(losses).sum()
+
+    def _sum(self, weight: torch.nn.Parameter, gradients: Sequence[torch.Tensor]) -> torch.Tensor | None:
+        if not gradients:
+            return None
+        if gradients[0].is_sparse:
+            return self._rows.add(weight, gradients)
+        total = gradients[0]
+        for gradient in gradients[1:]:
+            total.add_(gradient)
+        return total
 
 
 def run_in_lanes(work: Callable[[Ints], None], batches: Sequence[Ints], threads: int) -> None:
