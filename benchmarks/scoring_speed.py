@@ -2,8 +2,9 @@
 
 `python -m benchmarks.scoring_speed --model FOLDER --texts FILE.parquet [--rows N] [--repeats N] [--json]`. FOLDER is a trained model with
 one label per text, FILE has a column `text`. Torch, in bf16 too where the processor computes it natively, every other backend that the
-folder holds, and the pipeline score the same texts in their natural order, in turn, in this process; ratios are taken pair by pair. The pipeline's model is the same encoder with the same head: mean pooling
-over the mask and a linear layer, as a transformers model class of this file, since no class of the library pools by the mean.
+folder holds, and the pipeline score the same texts in their natural order, in turn, in this process; ratios are taken pair by pair. The
+pipeline's model is the same encoder with the same head: mean pooling over the mask and a linear layer, as a transformers model class of
+this file, since no class of the library pools by the mean.
 
 Also printed: the rate of a plain fp32 matrix product of the encoder's shape, the rates that each reaches in real tokens (2 operations per
 weight of the layers and token), and the highest ratio that fp32 could reach, were everything but matrix products free.
