@@ -196,6 +196,30 @@ def mark_question(question: str, context: str) -> tuple[str, int]:
     return start + context, len(start)
 
 
+def marked_parts(text: str) -> tuple[str, ...]:
+    """What a marked text is about: its question, or both entities, each with the number of times it stood in the text before.
+
+    Empty for a text that nothing is marked in.
+    """
+    if text.startswith(f"{QUESTION_MARKER} ") and f" {CONTEXT_MARKER} " in text:
+        return (text[len(QUESTION_MARKER) : text.index(f" {CONTEXT_MARKER} ")].strip(),)
+    parts = []
+    for opening, closing in (HEAD_MARKERS, TAIL_MARKERS):
+        before, found, rest = text.partition(opening)
+        entity, ended, _ = rest.partition(closing)
+        if not found or not ended:
+            return ()
+        entity = _without_markers(entity)
+        parts.append(f"{_without_markers(before).count(entity)} {entity}")
+    return tuple(parts)
+
+
+def _without_markers(text: str) -> str:
+    for marker in (*HEAD_MARKERS, *TAIL_MARKERS):
+        text = text.replace(marker, "")
+    return text
+
+
 def canonical_answer(answer: str, task: Task, text_chars: int | None = None) -> str:
     """The one way to write this answer of the task.
 

@@ -24,6 +24,7 @@ from assets.answers import (
     labels_of_answer,
     mark_entities,
     mark_question,
+    marked_parts,
     quote_spans,
 )
 from assets.project import Task
@@ -136,6 +137,22 @@ def test_answers_outside_the_task_are_counted():
 )
 def test_entities_are_marked_where_they_are(text, head, tail, marked):
     assert mark_entities(text, head, tail) == marked
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        (mark_question("谁写的?", "鲁迅写的。")[0], ("谁写的?",)),
+        (mark_entities("Ann, Ann and Bob", (5, 8), (13, 16)), ("1 Ann", "0 Bob")),
+        (mark_entities("北京大学", (0, 4), (0, 2)), ("0 北京大学", "0 北京")),
+        (mark_entities("北京大学", (2, 4), (0, 4)), ("0 大学", "0 北京大学")),
+        ("nothing [Q] is marked [C] here", ()),
+        ("only [E1]one[/E1] is", ()),
+        ("[E1]not closed, [E2]two[/E2]", ()),
+    ],
+)
+def test_a_marked_text_says_what_it_is_about(text, parts):
+    assert marked_parts(text) == parts
 
 
 def test_a_question_stands_before_its_text():

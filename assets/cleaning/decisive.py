@@ -1,4 +1,4 @@
-"""Which small differences between two similar texts change what they say: numbers, negations and emoticons.
+"""Which small differences between two similar texts change what they say: numbers, negations, emoticons, and what is marked in them.
 
 How similar two texts are is in `shingles.py`; what follows from both is in `duplicates.py`.
 """
@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable
 
+from assets.answers import marked_parts
 from assets.cleaning.shingles import fold_text
 from assets.cleaning.words import NEGATIONS, find_words
 
@@ -19,11 +20,20 @@ _NUMBER_WORDS = frozenset(
 )
 
 
-def differs_in_decisive_words(left: str, right: str) -> bool:
-    """Whether the shorter of two similar texts has fewer than 50 words and they differ in numbers, negations or emoticons.
+def says_something_else(left: str, right: str) -> bool:
+    """Whether two similar texts ask something else of the same text, or differ in decisive words.
 
-    A word counts as often as it occurs, wherever it stands: "not good, not bad" differs from "not good, bad".
+    Another question, or other entities of a relation, count whatever the length. Numbers, negations and emoticons count where the shorter
+    text has fewer than 50 words; each as often as it occurs, wherever it stands: "not good, not bad" differs from "not good, bad".
     """
+    return _words_marked(left) != _words_marked(right) or _differs_in_decisive_words(left, right)
+
+
+def _words_marked(text: str) -> list[list[str]]:
+    return [find_words(fold_text(part)) for part in marked_parts(text)]
+
+
+def _differs_in_decisive_words(left: str, right: str) -> bool:
     folded = fold_text(left), fold_text(right)
     words = find_words(folded[0]), find_words(folded[1])
     if min(len(words[0]), len(words[1])) >= SHORT_WORDS:

@@ -12,8 +12,9 @@ Refused documents are never candidates, so a thousand copies of one page cost a 
 outcome does not depend on where batches end as long as batches arrive in that order. A chain (A like B, B like C, A unlike C) keeps
 A and C.
 
-Two kinds of similar documents are kept, in the earlier one's cluster, so that no data set has them on both sides of a split:
+Three kinds of similar documents are kept, in the earlier one's cluster, so that no data set has them on both sides of a split:
 - a later revision of the same document (same source and external id), however similar;
+- another question about the same text, or a relation of other entities in it;
 - a text under 50 words whose numbers, negations or emoticons differ, such as a `:)` for a `:(` (see `decisive.py`).
 """
 
@@ -27,7 +28,7 @@ from itertools import islice
 import numpy as np
 import pandas as pd
 
-from assets.cleaning.decisive import differs_in_decisive_words
+from assets.cleaning.decisive import says_something_else
 from assets.cleaning.frames import as_table, require_columns
 from assets.cleaning.shingles import Hashes, jaccard, shingle_set
 from assets.schemas import CLEAN_DOCUMENTS, DUPLICATE_INDEX, REJECTED_DOCUMENTS
@@ -173,7 +174,7 @@ def _decide(document: _Document, known: _Kept, threshold: float) -> _Decision:
         score = 0.0 if document.is_revision_of(other) else similarity(document.text, other.text)
         if score < threshold:
             continue
-        if not differs_in_decisive_words(document.text, other.text):
+        if not says_something_else(document.text, other.text):
             detail = f"expected a similarity below {threshold:.2f} to every earlier document, found {score:.2f} to {other.document_id}"
             return _Decision(reason="near_duplicate", detail=detail, duplicate_of=other.document_id)
         cluster_id = cluster_id or other.cluster_id

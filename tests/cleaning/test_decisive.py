@@ -1,6 +1,6 @@
 import pytest
 
-from assets.cleaning.decisive import differs_in_decisive_words
+from assets.cleaning.decisive import says_something_else
 
 LONG = "word " * 60
 
@@ -25,8 +25,17 @@ LONG = "word " * 60
         (LONG + "updated 12:03", LONG + "updated 14:10", False),
         (LONG + "not", LONG, False),
         ("not good, not bad", "not good, bad", True),
+        ("[Q] Who wrote it? [C] " + LONG, "[Q] When was it written? [C] " + LONG, True),
+        ("[Q] Who wrote it? [C] " + LONG, "[Q] who wrote it [C] " + LONG, False),
+        ("[Q] 谁写的？ [C] 鲁迅写的。", "[Q] 何时写的？ [C] 鲁迅写的。", True),
+        ("[Q] Who wrote it? [C] " + LONG, LONG, True),
+        (f"{LONG}[E1]Ann[/E1] met [E2]Bob[/E2] and Cy", f"{LONG}[E1]Ann[/E1] met Bob and [E2]Cy[/E2]", True),
+        (f"{LONG}[E1]Ann[/E1] met [E2]Bob[/E2]", f"{LONG}[E2]Ann[/E2] met [E1]Bob[/E1]", True),
+        ("[E1]李雷[/E1]认识[E2]韩梅梅[/E2]和林涛", "[E1]李雷[/E1]认识韩梅梅和[E2]林涛[/E2]", True),
+        (f"{LONG}[E1]Ann[/E1] met [E2]Ann[/E2], Ann", f"{LONG}[E1]Ann[/E1] met Ann, [E2]Ann[/E2]", True),
+        (f"{LONG}[E1]Ann[/E1] met [E2]Bob[/E2]", f"RT {LONG}[E1]Ann[/E1] met [E2]Bob[/E2]", False),
     ],
 )
-def test_short_texts_differ_by_numbers_negations_and_emoticons(left, right, differs):
-    assert differs_in_decisive_words(left, right) is differs
-    assert differs_in_decisive_words(right, left) is differs
+def test_similar_texts_say_something_else_by_what_is_marked_and_by_numbers_negations_and_emoticons(left, right, differs):
+    assert says_something_else(left, right) is differs
+    assert says_something_else(right, left) is differs

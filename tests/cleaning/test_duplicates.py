@@ -110,6 +110,8 @@ def test_short_or_different_documents_are_kept_in_their_own_clusters(first, seco
         (ENGLISH, ENGLISH + " not"),
         (CHINESE, "2、" + CHINESE),
         (CHINESE + "😀", CHINESE + "😡"),
+        ("[Q] Who came? [C] " + 4 * ENGLISH, "[Q] Who left? [C] " + 4 * ENGLISH),
+        ("[Q] 谁来了？ [C] " + CHINESE, "[Q] 谁走了？ [C] " + CHINESE),
     ],
 )
 def test_similar_documents_that_say_something_else_are_kept_in_one_cluster(first, second):
