@@ -21,8 +21,6 @@ HEAD_MARKERS, TAIL_MARKERS = ("[E1]", "[/E1]"), ("[E2]", "[/E2]")
 """Around the two entities of a relation (entity markers: Baldini Soares et al., ACL 2019, arXiv 1906.03158)."""
 QUESTION_MARKER, CONTEXT_MARKER = "[Q]", "[C]"
 """Before the question and before the text that holds its answer."""
-ANSWER_LABEL = "answer"
-"""The label of the span that answers a question."""
 SPAN_ANSWER = r'\{"start":\d+,"end":\d+,"label":"(?:[^"\\]|\\.)+"\}'
 LABEL_ANSWER = r'"(?:[^"\\]|\\.)+"'
 

@@ -5,7 +5,7 @@ them as `${NAME}` or `${NAME:-default}` (see `dagster_project/environments.py`, 
 is in `training_settings.py`.
 """
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -119,6 +119,8 @@ class RatingScale(Section):
     thresholds: dict[str, float] = Field(description="Lowest rating of each label, for example {negative: -4, neutral: 0, positive: 1}.")
 
 
+ANSWER_LABEL = "answer"
+"""The label of the span that answers a question."""
 TaskKind = Literal["text_classification", "multi_label_classification", "token_classification", "relation_extraction", "question_answering"]
 
 
@@ -129,7 +131,9 @@ class Task(Section):
         "text_classification",
         description="One label, any number of labels, labelled spans (NER), the relation of two marked entities, or the span that answers.",
     )
-    labels: tuple[str, ...] = Field(min_length=1, description="In a fixed order; for ordinal labels from low to high.")
+    labels: tuple[str, ...] = Field(
+        (), description="In a fixed order; for ordinal labels from low to high. Questions have one, `answer`, that need not be named."
+    )
     positive_label: str | None = Field(None, description="With `negative_label`: valence is P(positive) - P(negative).")
     negative_label: str | None = Field(
         None, description="The other pole of the valence; the built-in labeling functions vote for these two."
@@ -164,6 +168,17 @@ class Task(Section):
             return None
         return tuple(float((label == self.positive_label) - (label == self.negative_label)) for label in self.labels)
 
+    @model_validator(mode="before")
+    @classmethod
+    def questions_have_one_label(cls, given: Any) -> Any:  # noqa: ANN401
+        """The answers to questions have a label that nobody needs to name."""
+        if isinstance(given, dict) and given.get("kind") == "question_answering":
+            labels = given.get("labels") or (ANSWER_LABEL,)
+            if tuple(labels) != (ANSWER_LABEL,):
+                raise ValueError(f"task.labels: expected [{ANSWER_LABEL}] or nothing for question_answering, found {list(labels)}")
+            return {**given, "labels": (ANSWER_LABEL,)}
+        return given
+
     @model_validator(mode="after")
     def labels_are_known(self) -> Self:
         """Every label named anywhere is one of the task's labels, and there are enough of them."""
@@ -174,6 +189,8 @@ class Task(Section):
             raise ValueError(f"expected labels out of {list(self.labels)}, found {unknown}")
         if len(set(self.labels)) != len(self.labels):
             raise ValueError(f"expected distinct labels, found {list(self.labels)}")
+        if not self.labels:
+            raise ValueError("task.labels: expected the labels of the task as a list, found none")
         if len(self.labels) < 2 and self.kind in ("text_classification", "relation_extraction"):
             raise ValueError(f"expected at least 2 labels for {self.kind}, found {list(self.labels)}")
         return self

@@ -24,6 +24,10 @@ def with_changes(**changes):
     return {**GOOD, "name": "reviews", **changes}
 
 
+def test_questions_need_no_labels(tmp_path):
+    assert load(tmp_path, with_changes(task={"kind": "question_answering"})).task.labels == ("answer",)
+
+
 def test_a_good_file_loads_with_chinese_labels(tmp_path):
     assert load(tmp_path, with_changes()).task.labels == ("差评", "好评")
 
@@ -40,6 +44,11 @@ def test_a_good_file_loads_with_chinese_labels(tmp_path):
         ({"sources": [{"kind": "pigeon", "name": "shop"}]}, r"sources\[0\].*pigeon"),
         ({"task": {"labels": ["a", "b"], "positive_label": "great"}}, r"expected labels out of \['a', 'b'\], found \['great'\]"),
         ({"task": {"labels": ["a", "a"]}}, r"expected distinct labels"),
+        ({"task": {}}, r"task.labels: expected the labels of the task as a list, found none"),
+        (
+            {"task": {"kind": "question_answering", "labels": ["good", "bad"]}},
+            r"task.labels: expected \[answer\] or nothing for question_answering, found \['good', 'bad'\]",
+        ),
         ({"cleaning": {"max_symbol_ratio": 2}}, r"cleaning.max_symbol_ratio: Input should be less than or equal to 1, found 2"),
     ],
 )

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from assets.answers import ANSWER_LABEL, AnswerError, mark_entities, mark_question
+from assets.answers import AnswerError, mark_entities, mark_question
 from assets.collection.charset import join_surrogates
 from assets.collection.vote_shapes import MalformedVoteError, VotedText, read_bounds
-from assets.project import FieldMapping
+from assets.project import ANSWER_LABEL, FieldMapping
 
 
 class MarkingError(Exception):

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from assets.answers import ANSWER_LABEL, AnswerError, QuotedSpan, Span, encode_quoted_spans, quote_spans
+from assets.answers import AnswerError, QuotedSpan, Span, encode_quoted_spans, quote_spans
 from assets.collection.charset import join_surrogates
+from assets.project import ANSWER_LABEL
 
 _VOTE_KEYS = {"value", "label", "labels", "spans", "start"}
 _ANONYMOUS = [f"anonymous:{position:02d}" for position in range(1, 1000)]
