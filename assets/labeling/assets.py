@@ -9,6 +9,7 @@ from assets.answers import count_outside_task
 from assets.labeling.agreement import VOTE_COUNTS_SQL, Agreement, measure_agreement
 from assets.labeling.consensus import decide_answers, distribution_error
 from assets.labeling.queue import CANDIDATES_SQL, rank
+from assets.labeling.rule_analysis import RULE_ANALYSIS_SQL, RuleAnalysis, analyse_rules, rule_table
 from assets.labeling.rules import apply_rules, chosen_rules, competence_of_rules
 from assets.labeling.votes import UsableVotes, to_votes
 from assets.project import Project
@@ -54,7 +55,7 @@ def rule_votes(context: dg.AssetExecutionContext, config: Refresh, lakehouse: La
 def labeled_documents(
     context: dg.AssetExecutionContext, config: Refresh, lakehouse: LakehouseResource, project: ProjectResource
 ) -> Materialized:
-    """Consensus of people and rules per document: label, distribution, confidence; measures the annotators' agreement."""
+    """Consensus of people and rules per document: label, distribution, confidence; measures the annotators' agreement and each rule."""
     upstream = ["clean_documents", "annotations", "rule_votes"]
     with step_of(context, lakehouse, "labeled_documents", upstream=upstream, full_refresh=config.full_refresh, package=PACKAGE) as step:
         step.measure("distribution_error", 0.0)
@@ -63,7 +64,10 @@ def labeled_documents(
             label_batch(step, keys, project)
         agreements = measure_agreement(lakehouse.read(VOTE_COUNTS_SQL), project.task) if step.has_new_input else []
         record_agreement(step, agreements, project.labeling.min_agreement)
-    return materialized(step, {"agreement": dg.MetadataValue.md(agreement_table(agreements))} if agreements else None)
+        analyses = analyse_rules(lakehouse.read(RULE_ANALYSIS_SQL)) if step.has_new_input else []
+        record_rules(step, analyses)
+    tables = {"agreement": agreements and agreement_table(agreements), "labeling functions": analyses and rule_table(analyses)}
+    return materialized(step, {name: dg.MetadataValue.md(table) for name, table in tables.items() if table})
 
 
 @dg.asset(deps=["labeled_documents"], **asset_options(LABELING_QUEUE, ["duckdb"]))
@@ -136,6 +140,14 @@ def record_agreement(step: Step, agreements: list[Agreement], threshold: float) 
     for agreement in agreements:
         measure = "agreement_f1" if agreement.level == "spans" else "agreement_alpha"
         step.measure(f"{measure}: {agreement.source}", agreement.score)
+
+
+def record_rules(step: Step, analyses: list[RuleAnalysis]) -> None:
+    """Keep how much each labeling function votes on, and how often people say the same."""
+    for rule in analyses:
+        step.measure(f"coverage: {rule.annotator_id}", rule.coverage)
+        if rule.accuracy is not None:
+            step.measure(f"accuracy: {rule.annotator_id}", rule.accuracy)
 
 
 def agreement_table(agreements: list[Agreement]) -> str:
