@@ -231,9 +231,17 @@ class RuleSettings(Section):
     weight: float = Field(0.25, ge=0, description="Weight of one rule vote; one human vote weighs 1.")
 
 
+Consensus = Literal["auto", "majority", "weighted_majority", "one_coin", "dawid_skene", "mace"]
+
+
 class Labeling(Section):
     """Consensus, quorum and queue."""
 
+    consensus: Consensus = Field(
+        "auto",
+        description="How votes for one label per text become a consensus: all people alike (`majority`), by agreement with the majority, "
+        "or by what is learnt of each annotator. `auto` is `dawid_skene` where every person has a name, else `majority`.",
+    )
     rules: RuleSettings = RuleSettings()
     min_human_votes: int = Field(5, ge=0, description="Fewer human votes do not make a quorum.")
     min_confidence: float = Field(0.6, ge=0, le=1, description="Lower confidence waits in the queue.")

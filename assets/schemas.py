@@ -309,7 +309,7 @@ LABELED_DOCUMENTS = Table(
         SOURCE,
         LANGUAGE,
         Column("label", "VARCHAR", "Consensus answer, written as votes are; empty when nobody voted.", nullable=True),
-        Column("distribution", "DOUBLE[]", "Share of the weighted votes per label, in the task's order; for spans behind each span."),
+        Column("distribution", "DOUBLE[]", "Share of the weighted votes, or learnt probability, of each label; for spans behind each."),
         Column("confidence", "DOUBLE", "Posterior probability that the answer beats the runner-up among annotators.", minimum=0, maximum=1),
         Column("is_confident", "BOOLEAN", "Votes and confidence reach the quorum."),
         Column("votes_count", "BIGINT", "Votes of all kinds.", minimum=0),
@@ -320,6 +320,32 @@ LABELED_DOCUMENTS = Table(
     ),
     ("document_id",),
     latest_by_key=True,
+)
+
+ANNOTATORS = Table(
+    "annotators",
+    "labeled_documents",
+    "One row per annotator and increment of labels, where texts have one label: what all votes say of the annotator; the newest counts.",
+    (
+        Column("annotator_id", "VARCHAR", "A person, `rule:<name>`, or `anonymous:<source>`: all raters whom a source does not identify."),
+        Column("voter_kind", "VARCHAR", "What kind of voter.", allowed=VOTER_KINDS),
+        Column("votes_count", "BIGINT", "Votes on clean documents.", minimum=1),
+        Column("agreement_ratio", "DOUBLE", "Share of the votes on documents with several votes that are the consensus.", True, None, 0, 1),
+        Column("accuracy_ratio", "DOUBLE", "Probability of being right, where the consensus learns it.", True, None, 0, 1),
+        Column("commonest_label", "VARCHAR", "The answer given most often."),
+        Column("commonest_ratio", "DOUBLE", "Its share of the votes.", minimum=0, maximum=1),
+        Column("confusion", "DOUBLE[]", "Probability of each given label under each true one, true by true; empty if not learnt."),
+        Column(
+            "suspicion",
+            "VARCHAR",
+            "What should be looked at: nearly always the same answer whatever the document, or less agreement than by chance.",
+            nullable=True,
+            allowed=("always_the_same", "at_odds"),
+        ),
+    ),
+    ("annotator_id",),
+    latest_by_key=True,
+    may_be_empty=True,
 )
 
 LABELING_QUEUE = Table(
@@ -517,6 +543,7 @@ TABLES: dict[str, Table] = {
         REJECTED_VOTES,
         RULE_VOTES,
         LABELED_DOCUMENTS,
+        ANNOTATORS,
         LABELING_QUEUE,
         TRAINING_DATASET,
         SEARCH_INDEX,

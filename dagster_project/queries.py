@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from assets.labeling.annotators import ALL_VOTES_SQL
 from resources.lakehouse import Lakehouse, LakehouseError
 from resources.object_store import ObjectStore
 from resources.search_index import SearchIndex
@@ -20,6 +21,16 @@ TRACED_TABLES = (
     "labeled_documents",
     "training_dataset",
 )
+# Labels that the document had before the present one, oldest first.
+EARLIER_LABELS_SQL = """
+SELECT * FROM lake.main.labeled_documents
+WHERE document_id = $id
+  AND increment_id IN (SELECT increment_id FROM lake.main.increments WHERE state IN ('approved', 'superseded'))
+  AND increment_id < (SELECT max(increment_id) FROM labeled_documents WHERE document_id = $id)
+ORDER BY increment_id
+"""
+# What is known of those who voted on the document.
+ANNOTATORS_SQL = f"SELECT * FROM annotators WHERE annotator_id IN (SELECT voter FROM ({ALL_VOTES_SQL}) WHERE document_id = $id)"
 INCREMENTS_SQL = """
 SELECT increment_id, asset, "partition", run_id, code_version, created_at
 FROM lake.main.increments WHERE list_contains($ids, increment_id) ORDER BY increment_id
@@ -55,24 +66,18 @@ def shorten(text: str) -> str:
 def trace_document(lakehouse: Lakehouse, document_id: str) -> dict[str, Any]:
     """Everything that is known of a document, table by table, each row with the increment that made it and that increment's code.
 
+    Beside the tables: labels that it had before (`earlier_labels`), and what is known of those who voted on it (`annotators`).
+
     Raises:
         LookupError: No table holds it.
     """
-    tables = (
-        "raw_documents",
-        "rejected_documents",
-        "clean_documents",
-        "annotations",
-        "rule_votes",
-        "labeled_documents",
-        "training_dataset",
-    )
+    statements = {table: f"SELECT * FROM {table} WHERE document_id = $id" for table in TRACED_TABLES}
+    statements |= {"earlier_labels": EARLIER_LABELS_SQL, "annotators": ANNOTATORS_SQL}
     trace: dict[str, Any] = {}
-    for table in tables:
-        sql = f"SELECT * FROM {table} WHERE document_id = $id"
+    for name, sql in statements.items():
         rows = lakehouse.read(sql, {"id": document_id})
         if len(rows):
-            trace[table] = json.loads(rows.to_json(orient="records", date_format="iso", force_ascii=False))
+            trace[name] = json.loads(rows.to_json(orient="records", date_format="iso", force_ascii=False))
     if not trace:
         raise LookupError(
             f"Expected a document id, found {document_id!r} in none of {', '.join(TRACED_TABLES)}. `textmill search` prints ids."

@@ -50,6 +50,7 @@ class Votes:
         items: How many there are; some may have no vote.
         annotators: How many there are.
         labels: How many there are, at least 2.
+        weight: Of each vote in a majority, and in the one that learning begins with, (votes,); None weighs all alike.
     """
 
     item: Ints
@@ -58,6 +59,7 @@ class Votes:
     items: int
     annotators: int
     labels: int
+    weight: Floats | None = None
 
 
 @dataclass(frozen=True)
@@ -69,12 +71,14 @@ class Aggregation:
         confusion: Probability that an annotator gives a label under a true one, (annotators, given, true); None without such a model.
         prior: Probability of every label before any vote, (labels,).
         iterations: Rounds until nothing moved any more, or the most that were allowed.
+        weight: Of a vote of each annotator, (annotators,), where that is what was learnt; else None.
     """
 
     posterior: Floats
     confusion: Floats | None
     prior: Floats
     iterations: int
+    weight: Floats | None = None
 
     @property
     def accuracy(self) -> Floats | None:
@@ -99,7 +103,7 @@ def aggregate(
     """
     _check(votes)
     if method == "majority":
-        shares = _shares(_counts(votes))
+        shares = _shares(_counts(votes, votes.weight))
         return Aggregation(shares, None, np.full(votes.labels, 1 / votes.labels), 0)
     if method == "weighted_majority":
         return _weighted_majority(votes)
@@ -135,11 +139,12 @@ def _shares(counts: Floats) -> Floats:
 
 
 def _weighted_majority(votes: Votes) -> Aggregation:
-    leading = _counts(votes).argmax(axis=1)
+    leading = _counts(votes, votes.weight).argmax(axis=1)
     given = np.bincount(votes.annotator, minlength=votes.annotators)
     agreed = np.bincount(votes.annotator, weights=votes.label == leading[votes.item], minlength=votes.annotators)
     weight = agreed / np.maximum(given, 1)
-    return Aggregation(_shares(_counts(votes, weight[votes.annotator])), None, np.full(votes.labels, 1 / votes.labels), 0)
+    shares = _shares(_counts(votes, weight[votes.annotator]))
+    return Aggregation(shares, None, np.full(votes.labels, 1 / votes.labels), 0, weight)
 
 
 def _maximize(votes: Votes, model: AnnotatorModel, iterations: int, tolerance: float) -> Aggregation:
@@ -149,7 +154,7 @@ def _maximize(votes: Votes, model: AnnotatorModel, iterations: int, tolerance: f
     """
     given = _given(votes)
     shape = (votes.annotators, votes.labels, votes.labels)
-    posterior, voted = _shares(_counts(votes)), np.diff(given.indptr) > 0
+    posterior, voted = _shares(_counts(votes, votes.weight)), np.diff(given.indptr) > 0
     turned = given.T.tocsr()
     prior, confusion, done = np.full(votes.labels, 1 / votes.labels), np.zeros(shape), 0
     while done < iterations:

@@ -7,6 +7,7 @@ import pandas as pd
 
 from assets.answers import count_outside_task
 from assets.labeling.agreement import VOTE_COUNTS_SQL, Agreement, measure_agreement
+from assets.labeling.annotators import NUMBERED_VOTES_SQL, VOTED_DOCUMENTS_SQL, VOTERS_SQL, Learnt, learn_annotators
 from assets.labeling.consensus import decide_answers, distribution_error
 from assets.labeling.queue import CANDIDATES_SQL, rank
 from assets.labeling.rule_analysis import RULE_ANALYSIS_SQL, RuleAnalysis, analyse_rules, rule_table
@@ -15,7 +16,8 @@ from assets.labeling.votes import UsableVotes, to_votes
 from assets.project import Project
 from assets.schemas import ANNOTATIONS, LABELED_DOCUMENTS, LABELING_QUEUE, RULE_VOTES
 from assets.wiring import LakehouseResource, Materialized, ProjectResource, Refresh, asset_options, materialized, step_of
-from resources.increments import Step
+from resources.increments import BATCH_ROWS, Step
+from resources.lakehouse import Lakehouse
 
 PACKAGE = "assets.labeling"
 
@@ -60,8 +62,12 @@ def labeled_documents(
     with step_of(context, lakehouse, "labeled_documents", upstream=upstream, full_refresh=config.full_refresh, package=PACKAGE) as step:
         step.measure("distribution_error", 0.0)
         step.measure("answers_outside_task", 0)
+        learnt = learn(lakehouse, project) if step.has_new_input and not project.task.has_lists else None
+        record_annotators(step, learnt)
         for keys in step.changed_keys(upstream, "document_id"):
-            label_batch(step, keys, project)
+            label_batch(step, keys, project, learnt)
+        if learnt:
+            label_overturned(step, learnt, project)
         agreements = measure_agreement(lakehouse.read(VOTE_COUNTS_SQL), project.task) if step.has_new_input else []
         record_agreement(step, agreements, project.labeling.min_agreement)
         analyses = analyse_rules(lakehouse.read(RULE_ANALYSIS_SQL)) if step.has_new_input else []
@@ -121,12 +127,38 @@ def count_outside(step: Step, answers: pd.DataFrame, project: Project) -> None:
         step.measure("answers_outside_task", step.facts["answers_outside_task"] + found)
 
 
-def label_batch(step: Step, keys: pd.DataFrame, project: Project) -> None:
+def learn(lakehouse: Lakehouse, project: Project) -> Learnt:
+    """What all published votes say of who gave them."""
+    task, settings = project.task, project.labeling
+    voters, documents = lakehouse.read(VOTERS_SQL), lakehouse.read(VOTED_DOCUMENTS_SQL)
+    frames = {"voters": voters.assign(number=range(len(voters))), "documents": documents.assign(item=range(len(documents)))}
+    votes = lakehouse.read(NUMBERED_VOTES_SQL, {"labels": list(task.labels)}, frames)
+    return learn_annotators(votes, voters, documents, task.labels, settings.consensus, settings.rules.weight)
+
+
+def record_annotators(step: Step, learnt: Learnt | None) -> None:
+    """Write what is known of every annotator, and how many should be looked at."""
+    step.measure("suspicious_annotators", int(learnt.ledger["suspicion"].notna().sum()) if learnt else 0)
+    if learnt:
+        step.write("annotators", learnt.ledger)
+
+
+def label_overturned(step: Step, learnt: Learnt, project: Project) -> None:
+    """Decide anew, beside what has new votes, the documents whose label was owed to annotators of whom more is known now."""
+    decided = step.lookup_staged("labeled_documents", learnt.overturned)[["document_id"]]
+    keys = learnt.overturned[~learnt.overturned["document_id"].isin(decided["document_id"])]
+    for start in range(0, len(keys), BATCH_ROWS):
+        label_batch(step, keys.iloc[start : start + BATCH_ROWS], project, learnt)
+    step.measure("labels_overturned", len(keys))
+
+
+def label_batch(step: Step, keys: pd.DataFrame, project: Project, learnt: Learnt | None) -> None:
     """Write the consensus of the documents of one batch; votes on documents that cleaning refused are skipped."""
     documents = step.lookup("clean_documents", keys).sort_values("document_id", ignore_index=True)
     wanted = documents[["document_id"]]
     votes = pd.concat([step.lookup(table, wanted) for table in ("annotations", "rule_votes")], ignore_index=True)
-    decided = decide_answers(documents, votes, project.task, project.labeling, competence_of_rules())
+    reputation = learnt.reputation if learnt else None
+    decided = decide_answers(documents, votes, project.task, project.labeling, competence_of_rules(), reputation)
     step.write("labeled_documents", decided)
     step.count(rows_in=len(keys), rows_out=len(decided), rows_skipped=len(keys) - len(decided))
     count_outside(step, decided, project)

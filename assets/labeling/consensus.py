@@ -1,10 +1,11 @@
 """From votes to one label per document, with its distribution and its confidence.
 
-Weighted majority: each label's share is the weight of its votes. Confidence is the posterior probability that the leading label
-beats the runner-up among annotators like these, under a uniform prior: with n1 and n2 weighted votes for the two,
-P(p > 1/2) for p ~ Beta(n1 + 1, n2 + 1) (Gelman et al., Bayesian Data Analysis, 3rd ed., section 2.1). Ties go to the label that
-comes first in the task. Where any number of labels may fit, each is decided by itself, chosen when more than half of the weight chose
-it, and the confidence is the least of them. Spans are decided in `span_consensus.py`.
+Each label's share is the weight of its votes, or its probability by what was learnt of the annotators (`annotators.py`). Confidence is
+the posterior probability that the leading label beats the runner-up among annotators like these, under a uniform prior: with n1 and n2
+weighted votes for the two, P(p > 1/2) for p ~ Beta(n1 + 1, n2 + 1) (Gelman et al., Bayesian Data Analysis, 3rd ed., section 2.1). With a
+learnt probability the votes are split by it: however much is known of an annotator, one vote never says more than one vote can. Ties go
+to the label that comes first in the task. Where any number of labels may fit, each is decided by itself, chosen when more than half of
+the weight chose it, and the confidence is the least of them. Spans are decided in `span_consensus.py`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,6 +15,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from assets.answers import decode_labels, decode_spans, encode_labels, encode_spans
+from assets.labeling.annotators import Reputation
 from assets.labeling.span_consensus import SpanVote, decide_spans
 from assets.project import Labeling, Task
 from assets.schemas import LABELED_DOCUMENTS
@@ -48,7 +50,9 @@ def lead_probability(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64
     return np.asarray(betainc(second + 1, first + 1, 0.5), dtype=float)
 
 
-def decide_labels(documents: pd.DataFrame, votes: pd.DataFrame, labels: Sequence[str], settings: Labeling) -> pd.DataFrame:
+def decide_labels(
+    documents: pd.DataFrame, votes: pd.DataFrame, labels: Sequence[str], settings: Labeling, reputation: Reputation | None = None
+) -> pd.DataFrame:
     """One consensus per document.
 
     Args:
@@ -56,6 +60,7 @@ def decide_labels(documents: pd.DataFrame, votes: pd.DataFrame, labels: Sequence
         votes: One row per vote, columns of `annotations`; votes on other documents are not allowed.
         labels: The task's labels, in order.
         settings: Rule weight and quorum.
+        reputation: What was learnt of the annotators; None weighs all people alike.
 
     Returns:
         One row per document, columns of `labeled_documents`. `is_confident` is false with a reason: `no_votes`, `too_few_votes`
@@ -71,13 +76,21 @@ def decide_labels(documents: pd.DataFrame, votes: pd.DataFrame, labels: Sequence
     weights = vote_weights(votes, index, labels, {"rule": settings.rules.weight})
     total = weights.sum(axis=1)
     distribution = np.where(total[:, None] > 0, weights / np.maximum(total, 1e-12)[:, None], 1 / len(labels))
+    if reputation is not None:
+        distribution = np.where(total[:, None] > 0, reputation.posterior(votes, index), distribution)
+        weights = distribution * total[:, None]
     leading = pd.Series(np.array(labels, dtype=object)[weights.argmax(axis=1)])
     decided = pd.DataFrame({"label": leading.where(total > 0, None), "distribution": list(distribution)})
     return _complete(documents, votes, decided.assign(confidence=lead_probability(weights)), settings)
 
 
 def decide_answers(
-    documents: pd.DataFrame, votes: pd.DataFrame, task: Task, settings: Labeling, competence: Mapping[str, frozenset[str]] | None = None
+    documents: pd.DataFrame,
+    votes: pd.DataFrame,
+    task: Task,
+    settings: Labeling,
+    competence: Mapping[str, frozenset[str]] | None = None,
+    reputation: Reputation | None = None,
 ) -> pd.DataFrame:
     """One consensus per document, whatever the task; see `decide_labels`.
 
@@ -87,12 +100,13 @@ def decide_answers(
         task: The task whose answers the votes are.
         settings: Rule weight and quorum.
         competence: For spans: the labels that an annotator looks for, by id; who is not named looks for all.
+        reputation: For one label per text: what was learnt of the annotators.
 
     Raises:
         ValueError: A vote is no answer of the task.
     """
     if not task.has_lists:
-        return decide_labels(documents, votes, task.labels, settings)
+        return decide_labels(documents, votes, task.labels, settings, reputation)
     decide = _decide_spans if task.has_spans else _decide_label_sets
     weight = votes["voter_kind"].map({"rule": settings.rules.weight}).fillna(1.0).astype(float)
     return _complete(documents, votes, decide(documents, votes.assign(weight=weight), task, competence or {}), settings)

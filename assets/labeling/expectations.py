@@ -3,7 +3,7 @@
 from assets.labeling.votes import SPAN_REASONS
 from assets.project import Project
 from assets.quality.suites import Suite, expect_fact, expect_rows, expect_task_answers, suite
-from assets.schemas import ANNOTATIONS, LABELED_DOCUMENTS, LABELING_QUEUE, REJECTED_VOTES, RULE_VOTES
+from assets.schemas import ANNOTATIONS, ANNOTATORS, LABELED_DOCUMENTS, LABELING_QUEUE, REJECTED_VOTES, RULE_VOTES
 
 
 def annotations(project: Project) -> Suite:
@@ -52,6 +52,27 @@ def labeled_documents(project: Project) -> Suite:
         *expect_task_answers(project.task, "Every label is one of the task's, or missing."),
         expect_fact("annotators_agree", f"{measure} every source is at least {threshold:g}.", "sources_below_agreement", maximum=0),
         expect_fact("distributions_add_up", share, "distribution_error", minimum=0, maximum=1e-6),
+    )
+
+
+def annotators(project: Project) -> Suite:
+    """What is known of annotators is of the task's labels; who votes suspiciously is shown, and stops nothing."""
+    return suite(
+        ANNOTATORS,
+        expect_rows(
+            "labels_are_the_tasks",
+            "Every commonest answer is one of the task's labels.",
+            "column_values_to_be_in_set",
+            column="commonest_label",
+            value_set=list(project.task.labels),
+        ),
+        expect_fact(
+            "nobody_votes_suspiciously",
+            "No annotator always gives the same answer, or agrees less than by chance.",
+            "suspicious_annotators",
+            maximum=0,
+            severity="WARN",
+        ),
     )
 
 
