@@ -231,6 +231,7 @@ class RuleSettings(Section):
     weight: float = Field(0.25, ge=0, description="Weight of one rule vote; one human vote weighs 1.")
 
 
+QueueStrategy = Literal["uncertainty", "disagreement", "balance", "random"]
 Consensus = Literal["auto", "majority", "weighted_majority", "one_coin", "dawid_skene", "mace"]
 
 
@@ -249,6 +250,11 @@ class Labeling(Section):
         0.4, ge=-1, le=1, description="Lowest agreement of people per source that passes: Krippendorff's alpha, for spans pairwise F1."
     )
     queue_budget: int = Field(500, ge=0, description="Most documents in the queue.")
+    queue_mix: dict[QueueStrategy, Annotated[float, Field(gt=0)]] = Field(
+        {"uncertainty": 0.5, "disagreement": 0.2, "balance": 0.2, "random": 0.1},
+        min_length=1,
+        description="Share of the queue that each strategy fills; `{random: 1}` draws documents as they come.",
+    )
 
 
 class Storage(Section):

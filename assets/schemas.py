@@ -358,6 +358,7 @@ LABELING_QUEUE = Table(
         LANGUAGE,
         TEXT,
         Column("position", "BIGINT", "Rank in the queue, from 1.", minimum=1),
+        Column("strategy", "VARCHAR", "What chose it.", allowed=("uncertainty", "disagreement", "balance", "random")),
         Column("reason", "VARCHAR", "Why it waits.", allowed=("no_votes", "too_few_votes", "low_confidence")),
         Column("confidence", "DOUBLE", "Confidence of the present consensus.", minimum=0, maximum=1),
         Column("votes_count", "BIGINT", "Votes it already has.", minimum=0),

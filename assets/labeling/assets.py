@@ -80,7 +80,7 @@ def labeled_documents(
 def labeling_queue(
     context: dg.AssetExecutionContext, config: Refresh, lakehouse: LakehouseResource, project: ProjectResource
 ) -> Materialized:
-    """What people should label next: documents whose consensus is below the quorum, most uncertain first."""
+    """What people should label next among documents below the quorum: uncertain, divided, of rare labels, and some at random."""
     with step_of(
         context,
         lakehouse,
@@ -91,10 +91,13 @@ def labeling_queue(
         package=PACKAGE,
     ) as step:
         if step.has_new_input:
-            queue = rank(lakehouse.read(CANDIDATES_SQL, {"budget": project.labeling.queue_budget}))
+            budget = project.labeling.queue_budget
+            queue = rank(lakehouse.read(CANDIDATES_SQL, {"budget": budget}), project.labeling.queue_mix, budget)
             labels = int(lakehouse.read("SELECT count(*) AS rows FROM labeled_documents")["rows"].item())
             step.write("labeling_queue", queue)
             step.count(rows_in=labels, rows_out=len(queue), rows_skipped=labels - len(queue))
+            for strategy, rows in queue["strategy"].value_counts().items():
+                step.measure(f"chosen by {strategy}", rows)
     return materialized(step)
 
 

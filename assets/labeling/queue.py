@@ -1,33 +1,72 @@
 """What to ask people next.
 
-The documents without a confident label, most uncertain first; of a near-duplicate cluster only one is asked, since one answer
-serves them all. Documents nobody voted on come after contested ones of equal confidence.
+The documents without a confident label, one of each near-duplicate cluster, since one answer serves them all. Strategies rank them, and a
+mix takes from each in turn by its share:
+
+- `uncertainty`: the least confident consensus first; documents nobody voted on come after contested ones of equal confidence;
+- `disagreement`: the most divided votes first (Gini impurity), among documents with two votes or more;
+- `balance`: first those that seem to have the label which the fewest confident documents have;
+- `random`: any, by a hash of the id: the part of what people label from which rates can be estimated.
+
+Does not belong here: deciding labels (`consensus.py`).
 """
+
+from collections.abc import Mapping
 
 import pandas as pd
 
+from assets.project import QueueStrategy
 from assets.schemas import LABELING_QUEUE
 
-# The newest revision of each document that has no confident label, one per near-duplicate cluster, most uncertain first.
+# The newest revision of each document without a confident label, one per near-duplicate cluster, with its rank by each strategy, from 1;
+# missing where a strategy does not see it. Only those among the first `$budget` of a strategy.
 CANDIDATES_SQL = """
-SELECT document_id, source, language, text, reason, confidence, votes_count
-FROM labeled_documents
-JOIN (SELECT document_id, text, cluster_id, source, external_id, revision FROM clean_documents
-      QUALIFY row_number() OVER (PARTITION BY source, external_id ORDER BY revision DESC) = 1) USING (document_id, source)
-WHERE NOT is_confident
-QUALIFY row_number() OVER (PARTITION BY cluster_id ORDER BY confidence, votes_count DESC, document_id) = 1
-ORDER BY confidence, votes_count DESC, document_id
-LIMIT $budget
+WITH waiting AS (
+    SELECT document_id, source, language, text, reason, confidence, votes_count, label,
+        list_sum(list_transform(distribution, lambda share: share * (1 - share))) AS impurity
+    FROM labeled_documents
+    JOIN (SELECT document_id, text, cluster_id, source, external_id, revision FROM clean_documents
+          QUALIFY row_number() OVER (PARTITION BY source, external_id ORDER BY revision DESC) = 1) USING (document_id, source)
+    WHERE NOT is_confident
+    QUALIFY row_number() OVER (PARTITION BY cluster_id ORDER BY confidence, votes_count DESC, document_id) = 1
+), labelled AS (
+    SELECT label, count(*) AS documents FROM labeled_documents WHERE is_confident GROUP BY label
+), ranked AS (
+    SELECT waiting.* EXCLUDE (label, impurity),
+        row_number() OVER (ORDER BY confidence, votes_count DESC, document_id) AS uncertainty,
+        CASE WHEN votes_count >= 2 THEN row_number() OVER (ORDER BY votes_count < 2, impurity DESC, votes_count DESC, document_id) END
+            AS disagreement,
+        CASE WHEN label IS NOT NULL THEN row_number() OVER (ORDER BY label IS NULL, coalesce(documents, 0), confidence, document_id) END
+            AS balance,
+        row_number() OVER (ORDER BY hash(document_id), document_id) AS random
+    FROM waiting LEFT JOIN labelled USING (label)
+)
+SELECT * FROM ranked WHERE least(uncertainty, disagreement, balance, random) <= $budget ORDER BY uncertainty
 """
 
 
-def rank(candidates: pd.DataFrame) -> pd.DataFrame:
-    """Number the candidates in their order, from 1.
+def rank(candidates: pd.DataFrame, mix: Mapping[QueueStrategy, float], budget: int) -> pd.DataFrame:
+    """Take documents from the strategies in turn, by their shares, until the budget is spent or none is left.
 
     Args:
-        candidates: One row per document, best first: columns of `labeling_queue` less `position`.
+        candidates: One row per document: columns of `labeling_queue` less `position` and `strategy`, and its rank by every strategy, from
+            1, missing where a strategy does not see it. The first `budget` of each strategy are enough.
+        mix: Share of each strategy; they need not add up to 1.
+        budget: Most documents.
 
     Returns:
-        One row per document, columns of `labeling_queue`.
+        One row per document, columns of `labeling_queue`, most useful first.
     """
-    return candidates.assign(position=range(1, len(candidates) + 1))[LABELING_QUEUE.column_names()]
+    orders = {name: iter(candidates[candidates[name].notna()].sort_values(name).index) for name in mix}
+    taken: dict[int, QueueStrategy] = {}
+    counts = dict.fromkeys(orders, 0)
+    while orders and len(taken) < budget:
+        name = min(orders, key=lambda each: ((counts[each] + 1) / mix[each], list(mix).index(each)))
+        row = next((row for row in orders[name] if row not in taken), None)
+        if row is None:
+            del orders[name]
+            continue
+        taken[row] = name
+        counts[name] += 1
+    chosen = candidates.loc[list(taken)].assign(strategy=list(taken.values()), position=range(1, len(taken) + 1))
+    return chosen[LABELING_QUEUE.column_names()].reset_index(drop=True)

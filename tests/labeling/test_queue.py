@@ -1,0 +1,88 @@
+"""What people are asked next, and in which order."""
+
+import duckdb
+import pandas as pd
+import pytest
+
+from assets.labeling.queue import CANDIDATES_SQL, rank
+
+WAITING = [  # document, cluster, confidence, votes, label, distribution
+    ("a", "a", 0.50, 4, "坏", [0.5, 0.5]),
+    ("b", "b", 0.50, 0, None, [0.5, 0.5]),
+    ("c", "c", 0.55, 3, "good", [1 / 3, 2 / 3]),
+    ("d", "c", 0.58, 3, "good", [1 / 3, 2 / 3]),
+    ("e", "e", 0.75, 1, "good", [0.0, 1.0]),
+    ("f", "f", 0.59, 1, "坏", [1.0, 0.0]),
+]
+CONFIDENT = [("x", "x", 0.99, 9, "坏", [1.0, 0.0]), ("y", "y", 0.99, 9, "坏", [1.0, 0.0]), ("z", "z", 0.99, 9, "good", [0.0, 1.0])]
+
+
+def candidates(budget=10, waiting=WAITING, confident=CONFIDENT):
+    columns = ["document_id", "cluster_id", "confidence", "votes_count", "label", "distribution"]
+    rows = pd.DataFrame([*waiting, *confident], columns=columns)
+    rows = rows.assign(
+        source="shop",
+        language="zh",
+        is_confident=[False] * len(waiting) + [True] * len(confident),
+        reason=["too_few_votes"] * len(waiting) + [None] * len(confident),
+    )
+    with duckdb.connect() as connection:
+        connection.register("labeled_documents", rows.drop(columns="cluster_id"))
+        texts = rows[["document_id", "cluster_id", "source"]].assign(text="文本", external_id=rows["document_id"], revision=1)
+        connection.register("clean_documents", texts)
+        return connection.execute(CANDIDATES_SQL, {"budget": budget}).df()
+
+
+def ids(mix, budget=10, **tables):
+    return rank(candidates(budget, **tables), mix, budget)["document_id"].tolist()
+
+
+def test_uncertainty_asks_the_least_confident_first_and_contested_before_unseen():
+    assert ids({"uncertainty": 1}) == ["a", "b", "c", "f", "e"]
+
+
+def test_of_a_near_duplicate_cluster_only_one_is_asked():
+    assert "d" not in ids({"random": 1})
+
+
+def test_disagreement_asks_the_most_divided_first_and_only_what_has_two_votes():
+    assert ids({"disagreement": 1}) == ["a", "c"]
+
+
+def test_balance_asks_for_the_rarest_label_first():
+    assert ids({"balance": 1}) == ["c", "e", "a", "f"]
+
+
+def test_balance_puts_a_label_first_that_no_document_has_for_sure():
+    assert ids({"balance": 1}, confident=CONFIDENT[:2])[:2] == ["c", "e"]
+
+
+def test_random_repeats_and_does_not_follow_confidence():
+    many = [(f"d{number:03}", f"d{number:03}", number / 1000, 2, "坏", [1.0, 0.0]) for number in range(200)]
+    drawn = ids({"random": 1}, 200, waiting=many)
+    assert drawn == ids({"random": 1}, 200, waiting=many)
+    assert sorted(drawn) == [row[0] for row in many]
+    assert len({"d000", "d001", "d002", "d003", "d004"} & set(drawn[:50])) < 5
+
+
+@pytest.mark.parametrize("budget", [0, 1, 3, 5, 50])
+def test_the_queue_is_as_long_as_the_budget_allows_and_numbered(budget):
+    queue = rank(candidates(max(budget, 1)), {"uncertainty": 1.0, "random": 1.0}, budget)
+    assert queue["position"].tolist() == list(range(1, min(budget, 5) + 1))
+    assert queue["document_id"].is_unique
+
+
+def test_a_mix_takes_by_shares_and_says_what_chose_each():
+    many = [(f"d{number:03}", f"d{number:03}", 0.5, number, "坏", [0.5, 0.5]) for number in range(100)]
+    queue = rank(candidates(40, waiting=many), {"uncertainty": 0.5, "disagreement": 0.3, "random": 0.2}, 40)
+    assert queue["strategy"].value_counts().to_dict() == {"uncertainty": 20, "disagreement": 12, "random": 8}
+    assert queue["strategy"].iloc[0] == "uncertainty"
+
+
+def test_a_strategy_that_sees_nothing_more_leaves_its_share_to_the_others():
+    queue = rank(candidates(), {"disagreement": 0.9, "uncertainty": 0.1}, 10)
+    assert queue["strategy"].value_counts().to_dict() == {"disagreement": 2, "uncertainty": 3}
+
+
+def test_without_candidates_the_queue_is_empty():
+    assert ids({"uncertainty": 1}, waiting=[]) == []
