@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from dagster_project.configuration import ConfigurationError
+from dagster_project.label_commands import label_app
 from dagster_project.model_commands import MODEL_COMMANDS
 from dagster_project.printing import JsonOption, say
 from dagster_project.servers import run_until_stopped
@@ -180,6 +181,7 @@ def report(as_json: JsonOption = False) -> None:
 
 for command in MODEL_COMMANDS:
     app.command()(command)
+app.add_typer(label_app, name="label")
 
 
 def resource(role: str) -> Any:  # noqa: ANN401  # one of several kinds, by role

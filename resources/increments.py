@@ -90,14 +90,12 @@ class Step:
             table: A table of the lakehouse.
             keys: One row per combination looked for; its columns are columns of the table.
         """
-        sql = f"SELECT * FROM ({self._visible(table)}) SEMI JOIN wanted USING ({', '.join(keys.columns)})"
-        return self._read(sql, keys.drop_duplicates())
+        return self._matching(table, self._visible(table), keys)
 
     def lookup_staged(self, table: str, keys: pd.DataFrame) -> pd.DataFrame:
         """Rows this step wrote so far that match a frame of key values; see `lookup`."""
         columns = column_list(self.lakehouse.tables[table])
-        source = f"SELECT {columns} FROM {self.spools.get(table, f'lake.published.{table} WHERE false')}"
-        return self._read(f"SELECT * FROM ({source}) SEMI JOIN wanted USING ({', '.join(keys.columns)})", keys.drop_duplicates())
+        return self._matching(table, f"SELECT {columns} FROM {self.spools.get(table, f'lake.published.{table} WHERE false')}", keys)
 
     def lookup_overlapping(self, table: str, column: str, values: Sequence[int]) -> pd.DataFrame:
         """Published rows, and rows this step wrote so far, whose list in `column` shares a value with `values`."""
@@ -167,6 +165,12 @@ class Step:
         is_replaced = self.is_rebuild and self.lakehouse.tables[table].producer == self.asset
         published = f"SELECT {columns} FROM lake.published.{table}" + (" WHERE false" if is_replaced else "")
         return f"{published} UNION ALL SELECT {columns} FROM {self.spools[table]}" if table in self.spools else published
+
+    def _matching(self, table: str, source: str, keys: pd.DataFrame) -> pd.DataFrame:
+        """Rows of a SELECT on a table that match keys; the keys take the types of the table: an empty column says no type of its own."""
+        typed = ", ".join(f'"{c.name}"::{c.type} AS "{c.name}"' for c in self.lakehouse.tables[table].columns if c.name in keys.columns)
+        sql = f"SELECT * FROM ({source}) SEMI JOIN (SELECT {typed} FROM wanted) USING ({', '.join(keys.columns)})"
+        return self._read(sql, keys.drop_duplicates())
 
     def _read(self, sql: str, wanted: pd.DataFrame) -> pd.DataFrame:
         with self.lakehouse.session() as connection:

@@ -28,6 +28,7 @@ SLOW = (
     "tests/labeling/test_span_graph.py",
     "tests/test_instance.py",
     "tests/test_model_commands.py",
+    "tests/test_label_commands.py",
 )
 LABELS = ("negative", "neutral", "positive")
 

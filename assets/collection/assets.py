@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from assets.collection.gathering import FLUSH_OBJECTS, gather, load_objects, may_hold_votes, write_votes
+from assets.collection.gathering import FLUSH_OBJECTS, gather, may_hold_votes, write_votes
 from assets.project import Project
 from assets.schemas import RAW_ANNOTATIONS, RAW_DOCUMENTS
 from assets.wiring import LakehouseResource, Materialized, ProjectResource, Refresh, asset_options, step_metadata, step_of
@@ -119,6 +119,6 @@ def collect_votes(
             chosen = rows[may_hold_votes(rows, source)]
             step.count(rows_in=len(rows) - len(chosen), rows_skipped=len(rows) - len(chosen))
             if len(chosen):
-                write_votes(step, load_objects(chosen, store), source, datetime.now(UTC))
+                write_votes(step, chosen, store, source, datetime.now(UTC))
         step.measure("refused_share", step.counts.rows_rejected / max(step.counts.rows_in, 1))
     return step

@@ -4,14 +4,14 @@ This is wiring that both collection assets share; what the bytes mean is in `par
 `resources/channels`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
 
-from assets.collection.parsing import CONLL, Parsed, RawObject, parse_objects
+from assets.collection.parsing import CONLL, JSON_LINES, Parsed, RawObject, parse_objects
 from assets.collection.records import to_raw_annotations, to_raw_documents
 from assets.project import Source
 from assets.schemas import COLLECTION_CURSORS, RAW_ANNOTATIONS, RAW_OBJECTS, REJECTED_ANNOTATIONS, REJECTED_RECORDS
@@ -99,7 +99,7 @@ class Gathering:
 def gather(step: Step, lakehouse: Lakehouse, store: ObjectStore, source: Source, *, replay: bool) -> None:
     """Write what a source has that is new; with `replay`, parse its stored bytes again instead of fetching."""
     gathering = Gathering(step, source, store, datetime.now(UTC))
-    for item in stored_objects(lakehouse, store, source) if replay else fetched_objects(lakehouse, source):
+    for item in stored_objects(lakehouse, store, source) if replay else fetched_objects(lakehouse, store, source):
         if isinstance(item, RawObject):
             gathering.objects.append(item)
             if len(gathering.objects) >= FLUSH_OBJECTS:
@@ -109,10 +109,20 @@ def gather(step: Step, lakehouse: Lakehouse, store: ObjectStore, source: Source,
     gathering.finish()
 
 
-def fetched_objects(lakehouse: Lakehouse, source: Source) -> Iterator[Fetched | FetchFailure | CursorMove]:
-    """What the source's channel yields beyond the cursors of its approved increments."""
-    cursors = lakehouse.read(CURSORS_SQL, {"source": source.name})
-    return channel_of(source).fetch(dict(zip(cursors["cursor_key"], cursors["cursor_value"], strict=True)))
+def fetched_objects(lakehouse: Lakehouse, store: ObjectStore, source: Source) -> Iterator[Fetched | FetchFailure | CursorMove]:
+    """What the source's channel yields beyond the cursors of its approved increments, and the labels people gave to its documents."""
+    rows = lakehouse.read(CURSORS_SQL, {"source": source.name})
+    cursors = dict(zip(rows["cursor_key"], rows["cursor_value"], strict=True))
+    yield from imported_labels(store, source, cursors)
+    yield from channel_of(source).fetch(cursors)
+
+
+def imported_labels(store: ObjectStore, source: Source, cursors: Mapping[str, str]) -> Iterator[Fetched]:
+    """Votes on documents of a source that lie in the object store and were not collected yet: JSON lines, as `sheets.py` writes them."""
+    for found in store.list(f"labels/{source.name}/"):
+        if found.key not in cursors:
+            payload = store.get(found.key)
+            yield Fetched(store.url(found.key), payload, JSON_LINES[0], "utf-8", "annotations", None, None, found.key, "collected")
 
 
 def stored_objects(lakehouse: Lakehouse, store: ObjectStore, source: Source) -> Iterator[RawObject]:
@@ -147,11 +157,14 @@ def may_hold_votes(rows: pd.DataFrame, source: Source) -> pd.Series:
     return (rows["role"] == "annotations") | (rows["media_type"] == CONLL) | is_record
 
 
-def write_votes(step: Step, objects: Iterable[RawObject], source: Source, now: datetime) -> None:
-    """Parse objects for votes, find their documents and write them; an annotator's second answer in one increment is refused."""
-    parsed = parse(objects, source)
-    keys = pd.concat([parsed.votes[["external_id"]].dropna().drop_duplicates(), parsed.votes[["parent_id"]].dropna().drop_duplicates()])
-    known = pd.concat([step.lookup("raw_documents", keys[[column]].dropna().assign(source=source.name)) for column in keys.columns])
+def write_votes(step: Step, objects: pd.DataFrame, store: ObjectStore, source: Source, now: datetime) -> None:
+    """Parse objects for votes, find their documents and write them; an annotator's second answer in one increment is refused.
+
+    An object without a vote counts as one thing that was read and rightly yields no row.
+    """
+    parsed = parse(load_objects(objects, store), source)
+    keys = [parsed.votes[[column]].dropna().drop_duplicates() for column in ("document_id", "external_id", "parent_id")]
+    known = pd.concat([step.lookup("raw_documents", of_column.assign(source=source.name)) for of_column in keys])
     resolved = to_raw_annotations(parsed.votes, known.drop_duplicates("document_id"), source=source.name, now=now)
     earlier = step.lookup("raw_annotations", resolved.rows[["document_id"]])
     rows = resolved.rows[~resolved.rows["vote_id"].isin(earlier["vote_id"])]
@@ -162,7 +175,8 @@ def write_votes(step: Step, objects: Iterable[RawObject], source: Source, now: d
     )
     step.write("raw_annotations", rows[~is_second])
     step.write("rejected_annotations", refused)
-    rows_in = len(parsed.votes) + len(parsed.rejected_votes)
+    without = int((~objects["raw_sha256"].isin([*parsed.votes["raw_sha256"], *parsed.rejected_votes["raw_sha256"]])).sum())
+    rows_in = len(parsed.votes) + len(parsed.rejected_votes) + without
     kept = int((~is_second).sum())
     step.count(rows_in=rows_in, rows_out=kept, rows_skipped=rows_in - kept - len(refused), reasons=refused["reason"])
 

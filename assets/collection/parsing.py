@@ -18,12 +18,14 @@ from assets.collection.formats import Record, Refusal, read_csv, read_json, read
 from assets.collection.marking import MarkingError, mark_text
 from assets.collection.pages import extract_page
 from assets.collection.vote_shapes import MalformedVoteError, VotedText, read_json_text
-from assets.collection.votes import VoteColumns
+from assets.collection.votes import VoteColumns, VoteTarget
 from assets.project import FieldMapping
 
 JSON_LINES = ("application/x-ndjson", "application/jsonl")
 PARQUET = "application/vnd.apache.parquet"
 CONLL = "text/x-conll"
+DOCUMENT_ID_FIELD = "textmill_document_id"
+"""In a votes file: the revision that people were shown; with `text`, the text that they saw."""
 ORIGIN_COLUMNS = ["uri", "raw_sha256"]
 DOCUMENT_COLUMNS = ["external_id", "parent_id", "text", "title", "url", "published_at", "locator", *ORIGIN_COLUMNS]
 REJECTED_COLUMNS = ["locator", "reason", "detail", *ORIGIN_COLUMNS]
@@ -205,12 +207,10 @@ def _add_document(found: _Growing, record: Record, raw: RawObject, rules: _Rules
     found.documents.append(
         (external_id, parent_id, text, title, url, published_at or raw.published_at, record.locator, raw.uri, raw.raw_sha256)
     )
-    _add_votes(found, (external_id, None, None, 0), record, names, about)
+    _add_votes(found, VoteTarget(external_id=external_id), record, names, about)
 
 
-def _add_votes(
-    found: _Growing, target: tuple[str | None, str | None, str | None, int], record: Record, names: FieldMapping, about: VotedText
-) -> None:
+def _add_votes(found: _Growing, target: VoteTarget, record: Record, names: FieldMapping, about: VotedText) -> None:
     """The votes of a record: those in its votes field, and the one that its spans are."""
     if names.votes:
         found.votes.add(target, record.fields.get(names.votes), record.locator, about)
@@ -227,17 +227,21 @@ def _add_votes(
 
 
 def _add_annotations(found: _Growing, record: Record, raw: RawObject, rules: _Rules) -> None:
-    """Votes of one record of a votes file: `votes` or `ratings` for the document with this id, or with this text."""
+    """Votes of one record of a votes file: `votes` or `ratings` for this revision of a document, or for the one with this id or text."""
     row, names = record.fields, rules.fields
     votes = next((row[name] for name in (names.votes or "votes", "votes", "ratings") if name in row), None)
-    raw_id, text = row.get(names.external_id or "id"), row.get("text")
-    if isinstance(raw_id, (str, int)):
-        found.votes.add((join_surrogates(str(raw_id)), None, None, 0), votes, record.locator, VotedText())
+    raw_id, text, document_id = row.get(names.external_id or "id"), row.get("text"), row.get(DOCUMENT_ID_FIELD)
+    if isinstance(document_id, str):
+        seen = VotedText(join_surrogates(text)) if isinstance(text, str) else VotedText()
+        found.votes.add(VoteTarget(document_id=document_id), votes, record.locator, seen)
+    elif isinstance(raw_id, (str, int)):
+        found.votes.add(VoteTarget(external_id=join_surrogates(str(raw_id))), votes, record.locator, VotedText())
     elif isinstance(text, str):
         folded = fold(join_surrogates(text))
         occurrence = found.occurrences.get(folded, 0)
         found.occurrences[folded] = occurrence + 1
-        found.votes.add((None, raw.parent_id, folded, occurrence), votes, record.locator, VotedText(join_surrogates(text)))
+        target = VoteTarget(text=folded, parent_id=raw.parent_id, occurrence=occurrence)
+        found.votes.add(target, votes, record.locator, VotedText(join_surrogates(text)))
     else:
         found.votes.refuse(record.locator, "missing_text", "expected the id or the text that the votes are about, found neither")
 

@@ -82,9 +82,9 @@ def to_raw_annotations(
 ) -> ResolvedVotes:
     """Finds the document of each vote and gives the vote its id.
 
-    A vote that names an external id is about the newest revision under it. A vote that gives a text is about the document of its
-    parent with that text, white space folded; when a parent holds the text several times, the order decides. Spans that came without
-    the text get their quotes here.
+    A vote that names a document is about that revision, one that names an external id about the newest revision under it. A vote that
+    gives a text is about the document of its parent with that text, white space folded; when a parent holds the text several times,
+    the order decides. Spans that came without the text get their quotes here.
 
     Args:
         votes: `Parsed.votes`.
@@ -123,9 +123,12 @@ def _resolve(votes: pd.DataFrame, known_documents: pd.DataFrame) -> pd.DataFrame
     """Per vote, in its order: document_id and external_id; missing where there is no such document."""
     ordered = _newest_first(known_documents)
     by_id = ordered.drop_duplicates("external_id").set_index("external_id")["document_id"]
-    named = votes["external_id"].astype(object)
-    by_vote = pd.DataFrame({"document_id": named.map(by_id).astype(object), "external_id": named})
-    is_by_text = votes["external_id"].isna() & votes["text"].notna()
+    external_of = known_documents.drop_duplicates("document_id").set_index("document_id")["external_id"]
+    is_by_document = votes["document_id"].notna()
+    revision = votes["document_id"].astype(object).where(votes["document_id"].isin(external_of.index), None)
+    named = votes["external_id"].astype(object).where(~is_by_document, revision.map(external_of).astype(object))
+    by_vote = pd.DataFrame({"document_id": named.map(by_id).astype(object).where(~is_by_document, revision), "external_id": named})
+    is_by_text = ~is_by_document & votes["external_id"].isna() & votes["text"].notna()
     if is_by_text.any():
         keys = ["parent_id", "folded", "occurrence"]
         texts = ordered.assign(folded=_fold_all(ordered["text"]))
@@ -177,7 +180,7 @@ def _fold_all(texts: pd.Series) -> pd.Series:
 
 
 def _refuse(lost: pd.DataFrame, source: str, now: datetime) -> pd.DataFrame:
-    named = lost["external_id"].fillna("a text of " + lost["parent_id"].fillna("no parent"))
+    named = lost["document_id"].fillna(lost["external_id"]).fillna("a text of " + lost["parent_id"].fillna("no parent"))
     rows = lost.assign(
         source=source,
         reason="no_such_document",

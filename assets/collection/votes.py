@@ -6,17 +6,34 @@ import pandas as pd
 
 from assets.collection.vote_shapes import MalformedVoteError, VotedText, read_vote, read_votes_field
 
-COLUMNS = ["external_id", "parent_id", "text", "occurrence", "annotator_id", "value", "label", "locator", "uri", "raw_sha256"]
+TARGET_COLUMNS = ["document_id", "external_id", "parent_id", "text", "occurrence"]
+COLUMNS = [*TARGET_COLUMNS, "annotator_id", "value", "label", "locator", "uri", "raw_sha256"]
+
+
+@dataclass(frozen=True)
+class VoteTarget:
+    """Which document votes are about: the first of these that is there says it.
+
+    Attributes:
+        document_id: One revision of a document.
+        external_id: The newest revision of the record with this id.
+        text: The `occurrence`-th text equal to this one within `parent_id`.
+        parent_id: See `text`.
+        occurrence: From 0.
+    """
+
+    document_id: str | None = None
+    external_id: str | None = None
+    text: str | None = None
+    parent_id: str | None = None
+    occurrence: int = 0
 
 
 @dataclass
 class VoteColumns:
-    """The columns of a votes frame while it grows, and the votes refused. `origin` is the present object's uri and content hash.
+    """The columns of a votes frame while it grows, and the votes refused. `origin` is the present object's uri and content hash."""
 
-    A vote belongs to the record with `external_id`, or, where that is None, to the `occurrence`-th text (from 0) equal to
-    `text` within `parent_id`.
-    """
-
+    document_id: list[str | None] = field(default_factory=list)
     external_id: list[str | None] = field(default_factory=list)
     parent_id: list[str | None] = field(default_factory=list)
     text: list[str | None] = field(default_factory=list)
@@ -30,11 +47,11 @@ class VoteColumns:
     rejected: list[tuple[str, ...]] = field(default_factory=list)
     origin: tuple[str, str] = ("", "")
 
-    def add(self, target: tuple[str | None, str | None, str | None, int], raw: object, locator: str, about: VotedText) -> None:
+    def add(self, target: VoteTarget, raw: object, locator: str, about: VotedText) -> None:
         """Adds the votes of one record; those that are no votes are kept as rejected.
 
         Args:
-            target: External id, parent id, text and occurrence of the record's document.
+            target: The record's document.
             raw: The votes field as it came.
             locator: Where the record is.
             about: The text that spans are in.
@@ -66,11 +83,11 @@ class VoteColumns:
         types = {"occurrence": "int64", "value": "float64"}
         return pd.DataFrame({name: pd.Series(getattr(self, name), dtype=types.get(name, "str")) for name in COLUMNS})
 
-    def _fill_target(self, target: tuple[str | None, str | None, str | None, int], count: int) -> None:
-        external_id, parent_id, text, occurrence = target
-        self.external_id.extend([external_id] * count)
-        self.parent_id.extend([parent_id] * count)
-        self.text.extend([text] * count)
-        self.occurrence.extend([occurrence] * count)
+    def _fill_target(self, target: VoteTarget, count: int) -> None:
+        self.document_id.extend([target.document_id] * count)
+        self.external_id.extend([target.external_id] * count)
+        self.parent_id.extend([target.parent_id] * count)
+        self.text.extend([target.text] * count)
+        self.occurrence.extend([target.occurrence] * count)
         self.uri.extend(self.origin[:1] * count)
         self.raw_sha256.extend(self.origin[1:] * count)
