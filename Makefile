@@ -6,13 +6,14 @@ ARCHIVES := .textmill/archives
 RUNTIME := $(VENV)/.runtime
 DEVELOPMENT := $(VENV)/.development
 CORPUS := $(ARCHIVES)/.fetched
+LABEL_STUDIO := .venv-labelstudio
 # Test files side by side, each file in one process: its tests may build on each other.
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev test unit check catalog bench clean
+.PHONY: help install demo dev test unit testserver labelstudio check catalog bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -49,6 +50,20 @@ test: $(DEVELOPMENT) $(CORPUS) ## run every test
 unit: $(DEVELOPMENT) ## run the quick tests: pure functions and small parts
 	$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) -m "not slow"
 
+# Beside the platform's packages it would bring an old release of itself and an old NumPy: always an environment of its own.
+$(LABEL_STUDIO)/.installed:
+	$(PYTHON) -m venv $(LABEL_STUDIO)
+	$(LABEL_STUDIO)/bin/pip install --quiet --no-compile label-studio==1.23.2
+	@touch $@
+
+testserver: $(DEVELOPMENT) $(LABEL_STUDIO)/.installed ## run the tests that need a real Label Studio, which is installed for it
+	$(BIN)/pip install --quiet --no-compile --constraint constraints.txt --editable '.[demo,dev,browser]'
+	$(BIN)/python -m pytest -rs tests/test_label_studio_server.py
+
+labelstudio: $(LABEL_STUDIO)/.installed ## open a Label Studio of your own on 127.0.0.1:8080, with an account that you make there
+	LABEL_STUDIO_BASE_DATA_DIR=$(CURDIR)/.textmill/labelstudio COLLECT_ANALYTICS=false LATEST_VERSION_CHECK=false SENTRY_DSN= FRONTEND_SENTRY_DSN= \
+		$(LABEL_STUDIO)/bin/label-studio start --no-browser --internal-host 127.0.0.1 --port 8080
+
 check: $(DEVELOPMENT) ## lint, formatting, types, architecture, generated docs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -65,4 +80,4 @@ bench: $(DEVELOPMENT) $(CORPUS) ## print the benchmark tables
 	$(BIN)/python -m benchmarks.training_speed
 
 clean: ## remove the virtual environment and caches; data in .textmill stays
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache textmill.egg-info
+	rm -rf $(VENV) $(LABEL_STUDIO) .mypy_cache .ruff_cache .pytest_cache textmill.egg-info

@@ -25,6 +25,10 @@ SPAN_ANSWER = r'\{"start":\d+,"end":\d+,"label":"(?:[^"\\]|\\.)+"\}'
 LABEL_ANSWER = r'"(?:[^"\\]|\\.)+"'
 
 
+DOCUMENT_ID_FIELD = "textmill_document_id"
+"""In records of votes and tasks: the revision that people are shown; beside it `text`, the text that they see."""
+
+
 class AnswerError(ValueError):
     """A text is no answer of its task."""
 

@@ -5,6 +5,7 @@ them as `${NAME}` or `${NAME:-default}` (see `dagster_project/environments.py`, 
 is in `training_settings.py`.
 """
 
+import hashlib
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -249,12 +250,23 @@ class Labeling(Section):
     min_agreement: float = Field(
         0.4, ge=-1, le=1, description="Lowest agreement of people per source that passes: Krippendorff's alpha, for spans pairwise F1."
     )
+    guideline: str | None = Field(
+        None,
+        min_length=1,
+        description="What annotators should know, as text; paragraphs are separated by blank lines. Votes carry its version: the first "
+        "digits of its SHA-256.",
+    )
     queue_budget: int = Field(500, ge=0, description="Most documents in the queue.")
     queue_mix: dict[QueueStrategy, Annotated[float, Field(gt=0)]] = Field(
         {"uncertainty": 0.5, "disagreement": 0.2, "balance": 0.2, "random": 0.1},
         min_length=1,
         description="Share of the queue that each strategy fills; `{random: 1}` draws documents as they come.",
     )
+
+    @property
+    def guideline_version(self) -> str | None:
+        """First eight hexadecimal digits of the guideline's SHA-256; None without a guideline."""
+        return None if self.guideline is None else hashlib.sha256(self.guideline.encode()).hexdigest()[:8]
 
 
 class Storage(Section):

@@ -6,7 +6,7 @@ own tables (see `resources/ledger.py`).
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 ColumnType = Literal["VARCHAR", "DOUBLE", "BIGINT", "BOOLEAN", "TIMESTAMPTZ", "DOUBLE[]", "UBIGINT[]"]
@@ -35,6 +35,8 @@ class Table:
         meaning: What one row is.
         key: Columns that identify a row. Unique within an increment; unique across the table unless `latest_by_key`.
         latest_by_key: The published view shows only the newest row per key; older ones stay as history.
+        withdrawn_when: SQL condition of newest rows that say that there is none any more under their key: the published view leaves them
+            out, increments that are read one after the other hold them. With `latest_by_key` only.
         may_be_empty: An increment may hold no row of this table.
     """
 
@@ -45,6 +47,7 @@ class Table:
     key: tuple[str, ...]
     latest_by_key: bool = False
     may_be_empty: bool = False
+    withdrawn_when: str | None = None
 
     def column_names(self) -> list[str]:
         """Names in declaration order, without the ledger's `increment_id`."""
@@ -137,10 +140,13 @@ COLLECTION_CURSORS = Table(
     may_be_empty=True,
 )
 
+SECONDS = Column("seconds", "DOUBLE", "How long the annotator took, where that was measured.", nullable=True, minimum=0)
+GUIDELINE = Column("guideline", "VARCHAR", "Version of the guideline that the annotator was shown, where there was one.", nullable=True)
+
 RAW_ANNOTATIONS = Table(
     "raw_annotations",
     "raw_annotations",
-    "One row per vote that arrived with the data, as collected; an annotator's newest vote on a document counts.",
+    "One row per vote as collected; an annotator's newest vote on a document counts. Neither value nor label: the vote was withdrawn.",
     (
         Column("vote_id", "VARCHAR", "Hash of document, annotator and answer."),
         DOCUMENT_ID,
@@ -151,6 +157,8 @@ RAW_ANNOTATIONS = Table(
         Column(
             "label", "VARCHAR", "Named label; or JSON of labels, or of spans with what they cover, when the vote is one.", nullable=True
         ),
+        SECONDS,
+        GUIDELINE,
         RAW_SHA256,
         Column("collected_at", "TIMESTAMPTZ", "When textmill collected it (UTC)."),
     ),
@@ -267,11 +275,12 @@ VOTE_COLUMNS = (
 ANNOTATIONS = Table(
     "annotations",
     "annotations",
-    "One row per usable human vote, in the task's labels.",
-    VOTE_COLUMNS,
+    "One row per usable human vote, in the task's labels. Without a label: the vote was withdrawn, and is not published any more.",
+    (*(replace(column, nullable=True) if column.name == "label" else column for column in VOTE_COLUMNS), SECONDS, GUIDELINE),
     ("document_id", "annotator_id"),
     latest_by_key=True,
     may_be_empty=True,
+    withdrawn_when="label IS NULL",
 )
 
 REJECTED_VOTES = Table(
@@ -364,6 +373,41 @@ LABELING_QUEUE = Table(
         Column("votes_count", "BIGINT", "Votes it already has.", minimum=0),
     ),
     ("document_id",),
+    may_be_empty=True,
+)
+
+QUEUE_PREDICTIONS = Table(
+    "queue_predictions",
+    "queue_predictions",
+    "One row per document of the labeling queue that the champion was asked about; the newest answer counts.",
+    (
+        DOCUMENT_ID,
+        Column("model_id", "VARCHAR", "The champion that answered."),
+        Column("label", "VARCHAR", "Its answer: a label of the task, or a JSON list of labels or spans."),
+        Column("confidence", "DOUBLE", "Its confidence; the least confident span's, where there are spans.", minimum=0, maximum=1),
+        Column("margin", "DOUBLE", "Difference of the two highest probabilities, where texts have one label.", True, None, 0, 1),
+    ),
+    ("document_id",),
+    latest_by_key=True,
+    may_be_empty=True,
+)
+
+LABELING_TASKS = Table(
+    "labeling_tasks",
+    "labeling_tasks",
+    "One row per task that was added to the labeling server; a document that is added again has its newest here.",
+    (
+        DOCUMENT_ID,
+        SOURCE,
+        Column("server_url", "VARCHAR", "Address of the server."),
+        Column("project_id", "BIGINT", "Project on the server."),
+        Column("suggestion", "VARCHAR", "Answer that people are shown at first.", nullable=True),
+        Column("suggested_by", "VARCHAR", "Whose: the id of a model, or `votes` for the consensus so far.", nullable=True),
+        GUIDELINE,
+        Column("added_at", "TIMESTAMPTZ", "When (UTC)."),
+    ),
+    ("document_id",),
+    latest_by_key=True,
     may_be_empty=True,
 )
 
@@ -546,6 +590,8 @@ TABLES: dict[str, Table] = {
         LABELED_DOCUMENTS,
         ANNOTATORS,
         LABELING_QUEUE,
+        QUEUE_PREDICTIONS,
+        LABELING_TASKS,
         TRAINING_DATASET,
         SEARCH_INDEX,
         FINE_TUNED_MODEL,

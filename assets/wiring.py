@@ -15,9 +15,11 @@ from assets.project import Project
 from assets.schemas import Table
 from assets.tags import CPU_TAGS, LAKE_POOL, OWNERS
 from resources.increments import Following, Step, increment
+from resources.labeling_server import LabelingServer
 from resources.lakehouse import Lakehouse
 
 LakehouseResource = dg.ResourceParam[Lakehouse]
+LabelingServerResource = dg.ResourceParam[LabelingServer]
 Materialized: TypeAlias = dg.MaterializeResult  # bare: Dagster reads the annotation and knows only the class itself
 ProjectResource = dg.ResourceParam[Project]
 

@@ -5,8 +5,11 @@ import json
 
 import dagster as dg
 
+from assets.collection.receiving import ANNOTATION, changed_tasks
+from assets.label_studio import title_of
 from assets.project import Project
 from dagster_project.jobs import partition_range_tags, refresh, retrain
+from resources.labeling_server import LabelingServer
 from resources.lakehouse import Lakehouse
 
 # Confident labels approved after the data set that the champion was trained on, and what that data set was.
@@ -24,6 +27,10 @@ SELECT (SELECT dataset_version FROM trained) AS dataset_version, count(*) AS new
 FROM labeled_documents
 WHERE is_confident AND increment_id NOT IN (SELECT input_increment_id FROM consumed)
 """
+
+
+# Annotations on the labeling server that were collected, and when each was last changed.
+KNOWN_ANNOTATIONS_SQL = f"SELECT cursor_key, cursor_value FROM collection_cursors WHERE starts_with(cursor_key, '{ANNOTATION}')"
 
 
 def build_schedules(project: Project) -> list[dg.ScheduleDefinition]:
@@ -65,6 +72,31 @@ def build_retrain_sensor(project: Project) -> dg.SensorDefinition:
         return dg.SensorResult([dg.RunRequest(run_key=key)], cursor=json.dumps(cursor))
 
     return retrain_on_new_labels
+
+
+def build_annotation_sensor(project: Project) -> dg.SensorDefinition:
+    """Requests a refresh when people annotated something on the labeling server."""
+    tags = partition_range_tags([source.name for source in project.sources])
+
+    @dg.sensor(job=refresh, minimum_interval_seconds=60, name="refresh_on_new_annotations")
+    def refresh_on_new_annotations(
+        _context: dg.SensorEvaluationContext, lakehouse: dg.ResourceParam[Lakehouse], labeling_server: dg.ResourceParam[LabelingServer]
+    ) -> dg.RunRequest | dg.SkipReason:
+        """Looks for annotations that are new or were changed; asks for one run per state of them."""
+        if not labeling_server.is_on:
+            return dg.SkipReason("There is no labeling server; set TEXTMILL_LABEL_STUDIO_URL.")
+        project_id = labeling_server.find_project(title_of(project))
+        if project_id is None:
+            return dg.SkipReason("There are no tasks on the labeling server yet; run the job `refresh` once.")
+        rows = lakehouse.read(KNOWN_ANNOTATIONS_SQL)
+        cursors = dict(zip(rows["cursor_key"], rows["cursor_value"], strict=True))
+        tasks = list(changed_tasks(labeling_server, project_id, None, cursors))
+        if not tasks:
+            return dg.SkipReason("No annotation is new.")
+        state = sorted((each["id"], each["updated_at"]) for task in tasks for each in task["annotations"])
+        return dg.RunRequest(run_key=hashlib.sha256(json.dumps(state).encode()).hexdigest()[:32], tags=tags)
+
+    return refresh_on_new_annotations
 
 
 def is_requested(seen: dict[str, object], dataset_version: str, new_labels: int, threshold: int) -> bool:

@@ -14,7 +14,7 @@ import assets.training.assets as training
 from assets.collection.assets import build_collection_assets
 from assets.project import Project
 from assets.quality.checks import build_checks
-from dagster_project.automation import build_retrain_sensor, build_schedules
+from dagster_project.automation import build_annotation_sensor, build_retrain_sensor, build_schedules
 from dagster_project.environments import Environment, build_resources, read_environment, read_project
 from dagster_project.jobs import JOBS
 from dagster_project.suites import STEP_ASSETS, find_suites
@@ -41,7 +41,7 @@ def build_definitions(environment: Environment, overrides: Mapping[str, Any] | N
         asset_checks=_all_checks(project),
         jobs=JOBS,
         schedules=build_schedules(project),
-        sensors=[build_retrain_sensor(project)],
+        sensors=[build_retrain_sensor(project), build_annotation_sensor(project)],
         resources=build_resources(environment, project) | dict(overrides or {}),
         executor=dg.in_process_executor,
         loggers={"terminal": terminal_logger},

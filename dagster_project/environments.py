@@ -5,7 +5,7 @@ One environment so far: `embedded`, a folder on this machine and no server. `.en
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from assets.project import Project
 from assets.schemas import TABLES
 from dagster_project.configuration import ConfigurationError, load_project
 from resources.compute import LocalCompute
+from resources.labeling_server import LabelingServer, LabelingServerError, open_labeling_server
 from resources.lakehouse import Lakehouse
 from resources.model_tracking import ModelTracking, TrackingError, open_model_tracking
 from resources.object_store import open_object_store
@@ -22,6 +23,8 @@ DEFAULT_CONFIG = "config/demo.yaml"
 DEFAULT_HOME = ".textmill"
 DEFAULT_DEMO_PORT = 8731
 MLFLOW_VARIABLE = "TEXTMILL_MLFLOW_URI"
+LABEL_STUDIO_VARIABLE = "TEXTMILL_LABEL_STUDIO_URL"
+LABEL_STUDIO_TOKEN_VARIABLE = "TEXTMILL_LABEL_STUDIO_TOKEN"  # the variable's name
 MLFLOW_SETTINGS = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -39,6 +42,8 @@ class Environment:
         object_store_endpoint: `TEXTMILL_OBJECT_STORE_ENDPOINT`: address of an S3-compatible server.
         demo_port: `TEXTMILL_DEMO_PORT`: loopback port of the demo's newspaper.
         mlflow_uri: `TEXTMILL_MLFLOW_URI`: where models are shown besides the lakehouse; None shows them nowhere.
+        label_studio_url: `TEXTMILL_LABEL_STUDIO_URL`: where people label in a browser; None asks nobody.
+        label_studio_token: `TEXTMILL_LABEL_STUDIO_TOKEN`: a token of it; the project file cannot name it.
     """
 
     name: str
@@ -49,6 +54,8 @@ class Environment:
     object_store_endpoint: str | None
     demo_port: int
     mlflow_uri: str | None = None
+    label_studio_url: str | None = None
+    label_studio_token: str | None = field(default=None, repr=False)
 
     @property
     def dagster_home(self) -> Path:
@@ -70,6 +77,7 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
     port = given.get("TEXTMILL_DEMO_PORT") or str(DEFAULT_DEMO_PORT)
     if not port.isdecimal() or not 0 < int(port) < 65536:
         raise ConfigurationError(f"TEXTMILL_DEMO_PORT: expected a port from 1 to 65535, found {port!r}")
+    token = given.pop(LABEL_STUDIO_TOKEN_VARIABLE, None)
     return Environment(
         name=name,
         home=home,
@@ -79,6 +87,8 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
         object_store_endpoint=given.get("TEXTMILL_OBJECT_STORE_ENDPOINT") or None,
         demo_port=int(port),
         mlflow_uri=given.get(MLFLOW_VARIABLE) or None,
+        label_studio_url=given.get(LABEL_STUDIO_VARIABLE) or None,
+        label_studio_token=token or None,
     )
 
 
@@ -101,6 +111,7 @@ def embedded_resources(environment: Environment, project: Project) -> dict[str, 
         "index": SearchIndex(environment.home / "search"),
         "compute": LocalCompute(environment.home / "work"),
         "model_tracking": _open_tracking(environment.mlflow_uri, project.name),
+        "labeling_server": _open_server(environment),
     }
 
 
@@ -112,6 +123,13 @@ def _open_tracking(uri: str | None, name: str) -> ModelTracking:
         return open_model_tracking(uri, name)
     except TrackingError as error:
         raise ConfigurationError(f"{MLFLOW_VARIABLE}: {error}") from error
+
+
+def _open_server(environment: Environment) -> LabelingServer:
+    try:
+        return open_labeling_server(environment.label_studio_url, environment.label_studio_token)
+    except LabelingServerError as error:
+        raise ConfigurationError(f"{LABEL_STUDIO_VARIABLE}: {error}") from error
 
 
 RESOURCES: dict[str, Callable[[Environment, Project], dict[str, Any]]] = {"embedded": embedded_resources}

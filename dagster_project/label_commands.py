@@ -5,9 +5,10 @@ kept, checks run, the consensus follows. Sheets are in `assets/labeling/sheets.p
 """
 
 import getpass
-import hashlib
 import json
+import uuid
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -88,7 +89,7 @@ def import_sheet(
 
 
 def keep(resources: dict[str, Any], answers: "Sequence[Answer]", name: str) -> None:
-    """Put answers where collection finds them, named by their content: the same answers twice are one object.
+    """Put answers where collection finds them, named by the time: the newest count.
 
     Raises:
         SheetError: An answer is about no clean document, or about one whose source is no longer in the project.
@@ -105,19 +106,21 @@ def keep(resources: dict[str, Any], answers: "Sequence[Answer]", name: str) -> N
     if gone:
         raise SheetError(f"{name}: nothing was taken; expected documents of the sources {sources}, found some of {gone}")
     for source, lines in votes.items():
-        payload = lines.encode()
-        resources["object_store"].put(f"{LABELS}{source}/{hashlib.sha256(payload).hexdigest()}.jsonl", payload)
+        name_of_time = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:8]}"
+        resources["object_store"].put(f"{LABELS}{source}/{name_of_time}.jsonl", lines.encode())
 
 
 def answered_by(resources: dict[str, Any], annotator: str) -> set[str]:
     """Documents that a person answered already, answers included that no run has collected yet."""
+    from assets.answers import DOCUMENT_ID_FIELD
+
     lakehouse, store = resources["lakehouse"], resources["object_store"]
     found = set(lakehouse.read("SELECT document_id FROM annotations WHERE annotator_id = $who", {"who": annotator})["document_id"])
     collected = set(lakehouse.read("SELECT cursor_key FROM collection_cursors")["cursor_key"])
     for waiting in store.list(LABELS):
         for line in store.get(waiting.key).decode().split("\n") if waiting.key not in collected else ():
             record = json.loads(line) if line else {"votes": []}
-            found |= {record["textmill_document_id"] for vote in record["votes"] if vote["annotator"] == annotator}
+            found |= {record[DOCUMENT_ID_FIELD] for vote in record["votes"] if vote["annotator"] == annotator}
     return found
 
 

@@ -50,6 +50,8 @@ class TableSpec(Protocol):
     def key(self) -> tuple[str, ...]: ...  # noqa: D102
     @property
     def latest_by_key(self) -> bool: ...  # noqa: D102
+    @property
+    def withdrawn_when(self) -> str | None: ...  # noqa: D102
 
 
 def column_list(table: TableSpec) -> str:
@@ -114,6 +116,8 @@ def create_table(connection: duckdb.DuckDBPyConnection, table: TableSpec, existi
             if column.name not in existing:
                 connection.execute(f'ALTER TABLE lake.main.{table.name} ADD COLUMN "{column.name}" {column.type}')
     published = rows_sql(table, ("approved",), latest=table.latest_by_key)
+    if table.withdrawn_when:
+        published = f"SELECT * FROM ({published}) WHERE NOT ({table.withdrawn_when})"
     connection.execute(f"CREATE OR REPLACE VIEW lake.published.{table.name} AS {published}")
     connection.execute(f"CREATE OR REPLACE VIEW lake.history.{table.name} AS {rows_sql(table, ('approved', 'superseded'), latest=False)}")
 

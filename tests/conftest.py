@@ -29,6 +29,7 @@ SLOW = (
     "tests/test_instance.py",
     "tests/test_model_commands.py",
     "tests/test_label_commands.py",
+    "tests/test_label_studio_server.py",
 )
 LABELS = ("negative", "neutral", "positive")
 

@@ -8,7 +8,18 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = ("collection", "cleaning", "labeling", "storage", "training")
 # What an asset's thin body calls: gathering.py of the collection assets, one module for each of the training assets.
-WIRING = {"assets.py", "gathering.py", "fitting.py", "describing.py", "promoting.py", "studying.py", "searching.py"}
+WIRING = {
+    "assets.py",
+    "gathering.py",
+    "fitting.py",
+    "describing.py",
+    "promoting.py",
+    "studying.py",
+    "searching.py",
+    "suggesting.py",
+    "receiving.py",
+    "sending.py",
+}
 OUTSIDE = ("dagster", "resources", "boto3", "botocore", "sqlalchemy", "duckdb", "httpx2", "tantivy")
 SHARED = {
     "assets.schemas",
@@ -16,6 +27,7 @@ SHARED = {
     "assets.training_settings",
     "assets.section",
     "assets.answers",
+    "assets.label_studio",
     "assets.tags",
     "assets.wiring",
     "assets.code_version",

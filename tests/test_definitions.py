@@ -15,9 +15,17 @@ from dagster_project.environments import REPOSITORY, read_environment
 GROUPS = {
     "collection": {"raw_documents", "raw_annotations"},
     "cleaning": {"clean_documents", "rejected_documents", "tokens"},
-    "labeling": {"annotations", "rule_votes", "labeled_documents", "labeling_queue"},
+    "labeling": {"annotations", "rule_votes", "labeled_documents", "labeling_queue", "labeling_tasks"},
     "storage": {"training_dataset", "search_index"},
-    "training": {"fine_tuned_model", "evaluation_report", "champion_model", "hyperparameter_search", "learning_curve", "ablation_report"},
+    "training": {
+        "fine_tuned_model",
+        "evaluation_report",
+        "champion_model",
+        "hyperparameter_search",
+        "learning_curve",
+        "ablation_report",
+        "queue_predictions",
+    },
 }
 TRAINING = {"fine_tuned_model", "hyperparameter_search", "learning_curve", "ablation_report"}
 
@@ -84,7 +92,7 @@ def test_jobs_schedules_and_sensor_are_there(definitions):
         "daily_refresh": "0 3 * * *",
         "weekly_retrain": "0 5 * * 1",
     }
-    assert [sensor.name for sensor in definitions.sensors or []] == ["retrain_on_new_labels"]
+    assert {sensor.name for sensor in definitions.sensors or []} == {"retrain_on_new_labels", "refresh_on_new_annotations"}
 
 
 def test_refresh_ends_with_the_search_index_and_retrain_with_the_champion(definitions):

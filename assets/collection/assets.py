@@ -7,10 +7,20 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from assets.collection.gathering import FLUSH_OBJECTS, gather, may_hold_votes, write_votes
-from assets.project import Project
+from assets.collection.gathering import FLUSH_OBJECTS, Surroundings, gather, may_hold_votes, write_votes
+from assets.label_studio import title_of
+from assets.project import Project, Source
 from assets.schemas import RAW_ANNOTATIONS, RAW_DOCUMENTS
-from assets.wiring import LakehouseResource, Materialized, ProjectResource, Refresh, asset_options, step_metadata, step_of
+from assets.wiring import (
+    LabelingServerResource,
+    LakehouseResource,
+    Materialized,
+    ProjectResource,
+    Refresh,
+    asset_options,
+    step_metadata,
+    step_of,
+)
 from resources.increments import Step
 from resources.lakehouse import Lakehouse
 from resources.object_store import ObjectStore
@@ -43,11 +53,13 @@ def build_collection_assets(sources: Sequence[str]) -> list[dg.AssetsDefinition]
         lakehouse: LakehouseResource,
         project: ProjectResource,
         object_store: dg.ResourceParam[ObjectStore],
+        labeling_server: LabelingServerResource,
     ) -> Materialized:
         """Fetches what is new or changed: immutable raw bytes in the object store, one row per document and revision here."""
+        around = Surroundings(lakehouse, object_store, labeling_server, title_of(project))
         wanted = [name for name in context.partition_keys if not config.replay_sources or name in config.replay_sources]
         return for_each_source(
-            context, wanted, lambda name: collect(context, lakehouse, project, object_store, name, replay=name in config.replay_sources)
+            context, wanted, lambda name: collect(context, around, project.source(name), replay=name in config.replay_sources)
         )
 
     @dg.asset(deps=["raw_documents"], check_specs=[_spec("raw_annotations")], **options, **asset_options(RAW_ANNOTATIONS, ["duckdb", "s3"]))
@@ -99,12 +111,10 @@ def for_each_source(context: dg.AssetExecutionContext, sources: Sequence[str], c
     )
 
 
-def collect(
-    context: dg.AssetExecutionContext, lakehouse: Lakehouse, project: Project, store: ObjectStore, name: str, *, replay: bool
-) -> Step:
+def collect(context: dg.AssetExecutionContext, around: Surroundings, source: Source, *, replay: bool) -> Step:
     """One increment of documents from one source."""
-    with step_of(context, lakehouse, "raw_documents", partition=name, package=PACKAGE) as step:
-        gather(step, lakehouse, store, project.source(name), replay=replay)
+    with step_of(context, around.lakehouse, "raw_documents", partition=source.name, package=PACKAGE) as step:
+        gather(step, around, source, replay=replay)
     return step
 
 

@@ -4,19 +4,21 @@ This is wiring that both collection assets share; what the bytes mean is in `par
 `resources/channels`.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
 
-from assets.collection.parsing import CONLL, JSON_LINES, Parsed, RawObject, parse_objects
+from assets.collection.parsing import CONLL, Parsed, RawObject, parse_objects
+from assets.collection.receiving import received_votes
 from assets.collection.records import to_raw_annotations, to_raw_documents
 from assets.project import Source
 from assets.schemas import COLLECTION_CURSORS, RAW_ANNOTATIONS, RAW_OBJECTS, REJECTED_ANNOTATIONS, REJECTED_RECORDS
 from resources.channels.fetched import Channel, CursorMove, Fetched, FetchFailure
 from resources.increments import Step
+from resources.labeling_server import LabelingServer
 from resources.lakehouse import Lakehouse
 from resources.object_store import ObjectStore
 
@@ -96,10 +98,27 @@ class Gathering:
         self.step.measure("readable_share", 1 - counts.rows_rejected / max(counts.rows_in, 1))
 
 
-def gather(step: Step, lakehouse: Lakehouse, store: ObjectStore, source: Source, *, replay: bool) -> None:
+@dataclass(frozen=True)
+class Surroundings:
+    """Where collection reads and writes beside the sources themselves.
+
+    Attributes:
+        lakehouse: Holds the cursors.
+        store: Holds raw bytes, and files of votes that people left there.
+        server: Where people annotate.
+        server_project: Title of the project there.
+    """
+
+    lakehouse: Lakehouse
+    store: ObjectStore
+    server: LabelingServer
+    server_project: str
+
+
+def gather(step: Step, around: Surroundings, source: Source, *, replay: bool) -> None:
     """Write what a source has that is new; with `replay`, parse its stored bytes again instead of fetching."""
-    gathering = Gathering(step, source, store, datetime.now(UTC))
-    for item in stored_objects(lakehouse, store, source) if replay else fetched_objects(lakehouse, store, source):
+    gathering = Gathering(step, source, around.store, datetime.now(UTC))
+    for item in stored_objects(around.lakehouse, around.store, source) if replay else fetched_objects(around, source):
         if isinstance(item, RawObject):
             gathering.objects.append(item)
             if len(gathering.objects) >= FLUSH_OBJECTS:
@@ -109,20 +128,12 @@ def gather(step: Step, lakehouse: Lakehouse, store: ObjectStore, source: Source,
     gathering.finish()
 
 
-def fetched_objects(lakehouse: Lakehouse, store: ObjectStore, source: Source) -> Iterator[Fetched | FetchFailure | CursorMove]:
-    """What the source's channel yields beyond the cursors of its approved increments, and the labels people gave to its documents."""
-    rows = lakehouse.read(CURSORS_SQL, {"source": source.name})
+def fetched_objects(around: Surroundings, source: Source) -> Iterator[Fetched | FetchFailure | CursorMove]:
+    """What the source's channel yields beyond the cursors of its approved increments, and what people said of its documents."""
+    rows = around.lakehouse.read(CURSORS_SQL, {"source": source.name})
     cursors = dict(zip(rows["cursor_key"], rows["cursor_value"], strict=True))
-    yield from imported_labels(store, source, cursors)
+    yield from received_votes(around.store, around.server, around.server_project, source.name, cursors)
     yield from channel_of(source).fetch(cursors)
-
-
-def imported_labels(store: ObjectStore, source: Source, cursors: Mapping[str, str]) -> Iterator[Fetched]:
-    """Votes on documents of a source that lie in the object store and were not collected yet: JSON lines, as `sheets.py` writes them."""
-    for found in store.list(f"labels/{source.name}/"):
-        if found.key not in cursors:
-            payload = store.get(found.key)
-            yield Fetched(store.url(found.key), payload, JSON_LINES[0], "utf-8", "annotations", None, None, found.key, "collected")
 
 
 def stored_objects(lakehouse: Lakehouse, store: ObjectStore, source: Source) -> Iterator[RawObject]:

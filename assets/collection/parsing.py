@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
+from assets.answers import DOCUMENT_ID_FIELD
 from assets.collection.charset import decode, join_surrogates
 from assets.collection.conll import read_conll
 from assets.collection.formats import Record, Refusal, read_csv, read_json, read_json_lines, read_parquet
@@ -19,13 +20,13 @@ from assets.collection.marking import MarkingError, mark_text
 from assets.collection.pages import extract_page
 from assets.collection.vote_shapes import MalformedVoteError, VotedText, read_json_text
 from assets.collection.votes import VoteColumns, VoteTarget
+from assets.label_studio import votes_of
 from assets.project import FieldMapping
 
 JSON_LINES = ("application/x-ndjson", "application/jsonl")
 PARQUET = "application/vnd.apache.parquet"
 CONLL = "text/x-conll"
-DOCUMENT_ID_FIELD = "textmill_document_id"
-"""In a votes file: the revision that people were shown; with `text`, the text that they saw."""
+LABEL_STUDIO = "application/vnd.label-studio.tasks+jsonl"
 ORIGIN_COLUMNS = ["uri", "raw_sha256"]
 DOCUMENT_COLUMNS = ["external_id", "parent_id", "text", "title", "url", "published_at", "locator", *ORIGIN_COLUMNS]
 REJECTED_COLUMNS = ["locator", "reason", "detail", *ORIGIN_COLUMNS]
@@ -145,6 +146,8 @@ def _outcomes(raw: RawObject, rules: _Rules) -> Iterator[Record | Refusal]:
         return read_json_lines(text, rules.max_text_chars)
     if raw.media_type == "application/json":
         return read_json(text)
+    if raw.media_type == LABEL_STUDIO:
+        return map(_task_record, read_json_lines(text, rules.max_text_chars))
     if raw.media_type == "text/csv":
         return read_csv(text, names.required_names())
     if raw.media_type == CONLL:
@@ -152,6 +155,16 @@ def _outcomes(raw: RawObject, rules: _Rules) -> Iterator[Record | Refusal]:
     if "html" in raw.media_type:
         return _page_records(text, raw, rules.segment)
     return _plain_records(text, raw)
+
+
+def _task_record(outcome: Record | Refusal) -> Record | Refusal:
+    """The votes on a task of Label Studio."""
+    if isinstance(outcome, Refusal):
+        return outcome
+    try:
+        return Record(outcome.locator, {**outcome.fields["data"], "votes": list(votes_of(outcome.fields))})
+    except (KeyError, TypeError, AttributeError) as error:
+        return Refusal(outcome.locator, "malformed_task", f"expected a task of Label Studio, found {type(error).__name__}: {error}")
 
 
 def _plain_records(text: str, raw: RawObject) -> Iterator[Record | Refusal]:

@@ -19,6 +19,7 @@ KNOWN_COLUMNS = ["external_id", "document_id", "revision"]
 # An answer of spans as `encode_quoted_spans` writes it without quotes; and what takes its place when it does not fit its document.
 _BARE_SPAN = r'^\[\{"start":-?\d+,"end":-?\d+,"label":"(?:[^"\\]|\\.)*"\}'
 _OUTSIDE = "\0outside"
+_WITHDRAWN = "\0withdrawn"
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,8 @@ def to_raw_annotations(
     found = _quote_all(found, known_documents)
     is_outside = found["label"].eq(_OUTSIDE)
     outside, found = found[is_outside], found[~is_outside]
-    answers = [label if value != value else repr(value) for value, label in zip(found["value"], found["label"], strict=True)]
+    named = found["label"].fillna(_WITHDRAWN)
+    answers = [label if value != value else repr(value) for value, label in zip(found["value"], named, strict=True)]
     ids = hash_rows([], found["document_id"], found["annotator_id"], answers)
     rows = found.assign(vote_id=pd.Series(ids, index=found.index, dtype="str"))
     is_new = ~rows["vote_id"].isin(set(known_vote_ids)) & ~rows["vote_id"].duplicated()

@@ -18,6 +18,19 @@ _VOTE_KEYS = {"value", "label", "labels", "spans", "start"}
 _ANONYMOUS = [f"anonymous:{position:02d}" for position in range(1, 1000)]
 
 
+@dataclass(frozen=True)
+class Circumstances:
+    """How a vote came about.
+
+    Attributes:
+        seconds: How long the annotator took; None where nobody measured.
+        guideline: Version of the guideline that the annotator was shown; None where there was none.
+    """
+
+    seconds: float | None = None
+    guideline: str | None = None
+
+
 class MalformedVoteError(Exception):
     """A vote, or a whole votes field, is of no known shape."""
 
@@ -76,7 +89,8 @@ def read_vote(vote: object, position: int, about: VotedText = VotedText()) -> tu
     """Annotator, rating and answer of one vote.
 
     Args:
-        vote: A number, a label, a list of labels or spans, or an object with `annotator` and `value`, `label`, `labels` or `spans`.
+        vote: A number, a label, a list of labels or spans, or an object with `annotator` and `value`, `label`, `labels` or `spans`; or
+            with `withdrawn: true`: the annotator has no answer any more, which gives neither rating nor answer.
         position: Place in its list from 0; names an annotator whom the source does not identify.
         about: The text that spans are in.
 
@@ -88,6 +102,8 @@ def read_vote(vote: object, position: int, about: VotedText = VotedText()) -> tu
         return (anonymous, *_read_answer(vote, about))
     annotator = vote.get("annotator", vote.get("annotator_id"))
     name = anonymous if annotator is None or annotator == "" else join_surrogates(str(annotator))
+    if vote.get("withdrawn") is True:
+        return name, None, None
     if "spans" in vote:
         return name, None, _read_spans(vote["spans"], about)
     if "labels" in vote and not _looks_like_span(vote):
@@ -101,6 +117,22 @@ def read_vote(vote: object, position: int, about: VotedText = VotedText()) -> tu
     if rating is None or not (label is None or isinstance(label, str)):
         raise MalformedVoteError(f"expected a number as value and a text as label, found {value!r:.60} and {label!r:.60}")
     return name, rating, join_surrogates(label) if label else None
+
+
+def read_circumstances(vote: object) -> Circumstances:
+    """How a vote came about, as far as it says so.
+
+    Raises:
+        MalformedVoteError: `seconds` is no number from 0, or `guideline` no text.
+    """
+    if not isinstance(vote, dict):
+        return Circumstances()
+    seconds, guideline = vote.get("seconds"), vote.get("guideline")
+    if seconds is not None and not (isinstance(seconds, (int, float)) and 0 <= seconds < math.inf):
+        raise MalformedVoteError(f"expected seconds as a number from 0, found {seconds!r:.60}")
+    if guideline is not None and not isinstance(guideline, str):
+        raise MalformedVoteError(f"expected the version of the guideline as a text, found {guideline!r:.60}")
+    return Circumstances(None if seconds is None else float(seconds), join_surrogates(guideline) if guideline else None)
 
 
 def read_bounds(raw: object) -> tuple[int, int]:

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 
 import pandas as pd
 
-from assets.collection.vote_shapes import MalformedVoteError, VotedText, read_vote, read_votes_field
+from assets.collection.vote_shapes import MalformedVoteError, VotedText, read_circumstances, read_vote, read_votes_field
 
 TARGET_COLUMNS = ["document_id", "external_id", "parent_id", "text", "occurrence"]
-COLUMNS = [*TARGET_COLUMNS, "annotator_id", "value", "label", "locator", "uri", "raw_sha256"]
+COLUMNS = [*TARGET_COLUMNS, "annotator_id", "value", "label", "seconds", "guideline", "locator", "uri", "raw_sha256"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,8 @@ class VoteColumns:
     annotator_id: list[str] = field(default_factory=list)
     value: list[float | None] = field(default_factory=list)
     label: list[str | None] = field(default_factory=list)
+    seconds: list[float | None] = field(default_factory=list)
+    guideline: list[str | None] = field(default_factory=list)
     locator: list[str] = field(default_factory=list)
     uri: list[str] = field(default_factory=list)
     raw_sha256: list[str] = field(default_factory=list)
@@ -65,12 +67,15 @@ class VoteColumns:
         for position, vote in enumerate(votes):
             try:
                 annotator, value, label = read_vote(vote, position, about)
+                circumstances = read_circumstances(vote)
             except MalformedVoteError as error:
                 self.refuse(f"{locator} vote {position + 1}", "malformed_vote", str(error))
                 continue
             self.annotator_id.append(annotator)
             self.value.append(value)
             self.label.append(label)
+            self.seconds.append(circumstances.seconds)
+            self.guideline.append(circumstances.guideline)
             self.locator.append(f"{locator} vote {position + 1}")
         self._fill_target(target, len(self.locator) - start)
 
@@ -80,7 +85,7 @@ class VoteColumns:
 
     def frame(self) -> pd.DataFrame:
         """One row per vote; the columns of `COLUMNS`."""
-        types = {"occurrence": "int64", "value": "float64"}
+        types = {"occurrence": "int64", "value": "float64", "seconds": "float64"}
         return pd.DataFrame({name: pd.Series(getattr(self, name), dtype=types.get(name, "str")) for name in COLUMNS})
 
     def _fill_target(self, target: VoteTarget, count: int) -> None:

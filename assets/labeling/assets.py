@@ -12,10 +12,20 @@ from assets.labeling.consensus import decide_answers, distribution_error
 from assets.labeling.queue import CANDIDATES_SQL, rank
 from assets.labeling.rule_analysis import RULE_ANALYSIS_SQL, RuleAnalysis, analyse_rules, rule_table
 from assets.labeling.rules import apply_rules, chosen_rules, competence_of_rules
+from assets.labeling.sending import send_queue
 from assets.labeling.votes import UsableVotes, to_votes
 from assets.project import Project
-from assets.schemas import ANNOTATIONS, LABELED_DOCUMENTS, LABELING_QUEUE, RULE_VOTES
-from assets.wiring import LakehouseResource, Materialized, ProjectResource, Refresh, asset_options, materialized, step_of
+from assets.schemas import ANNOTATIONS, LABELED_DOCUMENTS, LABELING_QUEUE, LABELING_TASKS, RULE_VOTES
+from assets.wiring import (
+    LabelingServerResource,
+    LakehouseResource,
+    Materialized,
+    ProjectResource,
+    Refresh,
+    asset_options,
+    materialized,
+    step_of,
+)
 from resources.increments import BATCH_ROWS, Step
 from resources.lakehouse import Lakehouse
 
@@ -99,6 +109,26 @@ def labeling_queue(
             for strategy, rows in queue["strategy"].value_counts().items():
                 step.measure(f"chosen by {strategy}", rows)
     return materialized(step)
+
+
+@dg.asset(deps=["labeling_queue", "queue_predictions"], **asset_options(LABELING_TASKS, ["labelstudio"]))
+def labeling_tasks(
+    context: dg.AssetExecutionContext,
+    config: Refresh,
+    lakehouse: LakehouseResource,
+    project: ProjectResource,
+    labeling_server: LabelingServerResource,
+) -> Materialized:
+    """Tasks on the labeling server for what the queue asks, with what the champion or the votes so far suggest; none without a server."""
+    if not labeling_server.is_on:
+        hint = "none; set TEXTMILL_LABEL_STUDIO_URL to ask people in a browser"
+        return dg.MaterializeResult(metadata={"summary": "nothing new", "server": hint})
+    upstream = ["labeling_queue", "queue_predictions"]
+    metadata: dict[str, str] = {}
+    with step_of(context, lakehouse, "labeling_tasks", upstream=upstream, full_refresh=config.full_refresh, package=PACKAGE) as step:
+        if step.has_new_input:
+            metadata = send_queue(step, lakehouse, labeling_server, project)
+    return materialized(step, metadata)
 
 
 def anchor_batch(step: Step, keys: pd.DataFrame, project: Project) -> None:

@@ -3,7 +3,7 @@
 from assets.labeling.votes import SPAN_REASONS
 from assets.project import Project
 from assets.quality.suites import Suite, expect_fact, expect_rows, expect_task_answers, suite
-from assets.schemas import ANNOTATIONS, ANNOTATORS, LABELED_DOCUMENTS, LABELING_QUEUE, REJECTED_VOTES, RULE_VOTES
+from assets.schemas import ANNOTATIONS, ANNOTATORS, LABELED_DOCUMENTS, LABELING_QUEUE, LABELING_TASKS, REJECTED_VOTES, RULE_VOTES
 
 
 def annotations(project: Project) -> Suite:
@@ -22,7 +22,7 @@ def annotations(project: Project) -> Suite:
 
 def rejected_votes(_project: Project) -> Suite:
     """Refused votes say why."""
-    reasons = ["no_answer", "malformed_answer", "label_outside_task", "rating_outside_scale", "rating_without_scale", *SPAN_REASONS]
+    reasons = ["malformed_answer", "label_outside_task", "rating_outside_scale", "rating_without_scale", *SPAN_REASONS]
     return suite(
         REJECTED_VOTES,
         expect_rows("reasons_are_known", "Every reason is a known one.", "column_values_to_be_in_set", column="reason", value_set=reasons),
@@ -81,4 +81,18 @@ def labeling_queue(_project: Project) -> Suite:
     return suite(
         LABELING_QUEUE,
         expect_rows("positions_are_unique", "No two documents share a position.", "column_values_to_be_unique", column="position"),
+    )
+
+
+def labeling_tasks(project: Project) -> Suite:
+    """Tasks are about documents of known sources."""
+    return suite(
+        LABELING_TASKS,
+        expect_rows(
+            "sources_are_known",
+            "Every source is in the project file.",
+            "column_values_to_be_in_set",
+            column="source",
+            value_set=[source.name for source in project.sources],
+        ),
     )

@@ -18,7 +18,7 @@ from typing import Any
 
 import pandas as pd
 
-from assets.answers import AnswerError, canonical_answer, encode_labels
+from assets.answers import DOCUMENT_ID_FIELD, AnswerError, canonical_answer, encode_labels
 from assets.project import Task
 
 SHEET_COLUMNS = ("document_id", "source", "language", "text", "suggestion", "answer")
@@ -137,7 +137,7 @@ def votes_by_source(answers: Sequence[Answer], known: pd.DataFrame, task: Task, 
     lines: dict[str, list[str]] = {}
     for document_id, given in sorted(votes.items()):
         row = documents[document_id]
-        record = {"textmill_document_id": document_id, "text": row["text"], "votes": given}
+        record = {DOCUMENT_ID_FIELD: document_id, "text": row["text"], "votes": given}
         lines.setdefault(row["source"], []).append(json.dumps(record, ensure_ascii=False) + "\n")
     return {source: "".join(found) for source, found in sorted(lines.items())}
 

@@ -32,7 +32,7 @@ class UsableVotes:
 
     Attributes:
         votes: Columns of `annotations`.
-        rejected: Columns of `rejected_votes`; reasons `no_answer`, `malformed_answer`, `label_outside_task`, `rating_outside_scale`,
+        rejected: Columns of `rejected_votes`; reasons `malformed_answer`, `label_outside_task`, `rating_outside_scale`,
             `rating_without_scale`, and those of `SPAN_REASONS`.
     """
 
@@ -51,7 +51,7 @@ def labels_of_ratings(ratings: pd.Series, scale: RatingScale) -> pd.Series:
 
 
 def to_votes(annotations: pd.DataFrame, task: Task, texts: Mapping[str, str] | None = None) -> UsableVotes:
-    """Put collected annotations into the task's answers; a named label wins over a rating.
+    """Put collected annotations into the task's answers; a named label wins over a rating. Withdrawn votes stay votes without a label.
 
     Args:
         annotations: One row per vote, columns of `raw_annotations`.
@@ -65,6 +65,7 @@ def to_votes(annotations: pd.DataFrame, task: Task, texts: Mapping[str, str] | N
     else:
         if task.rating is not None:
             label = label.where(label.notna(), labels_of_ratings(value, task.rating))
+            label = label.where(label.notna(), None)
         reason, detail = _reasons(annotations["label"], label, value, task), _details(annotations, task)
     kept = annotations.assign(label=label, value=value, voter_kind="human")[reason.isna()]
     refused = annotations.assign(reason=reason, detail=detail)[reason.notna()]
@@ -100,11 +101,11 @@ def _read_answers(
 def _read_answer(
     reader: Callable[[str, str], str], document_id: str, answer: str | None, value: float | None
 ) -> tuple[str | None, str | None, str | None]:
-    """Answer, or reason and detail, of one vote."""
+    """Answer, or reason and detail, of one vote; nothing of a withdrawn one."""
+    if answer is None and (value is None or np.isnan(value)):
+        return None, None, None
     if answer is None:
-        is_rated = value is not None and not np.isnan(value)
-        reason = "rating_without_scale" if is_rated else "no_answer"
-        return None, reason, f"expected an answer of the task, found {f'the rating {value:g}' if is_rated else 'none'}"
+        return None, "rating_without_scale", f"expected an answer of the task, found the rating {value:g}"
     try:
         return reader(document_id, answer), None, None
     except UnknownLabelError as error:
@@ -120,7 +121,6 @@ def _read_answer(
 def _reasons(named: pd.Series, label: pd.Series, value: pd.Series, task: Task) -> pd.Series:
     reason = pd.Series(None, index=label.index, dtype=object)
     reason[label.notna() & ~label.isin(task.labels)] = "label_outside_task"
-    reason[label.isna() & value.isna()] = "no_answer"
     unplaced = label.isna() & value.notna() & named.isna()
     reason[unplaced] = "rating_outside_scale" if task.rating is not None else "rating_without_scale"
     return reason

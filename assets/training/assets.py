@@ -7,7 +7,15 @@ from typing import Any
 import dagster as dg
 
 from assets.code_version import code_version
-from assets.schemas import ABLATION_REPORT, CHAMPION_MODEL, EVALUATION_REPORT, FINE_TUNED_MODEL, HYPERPARAMETER_SEARCH, LEARNING_CURVE
+from assets.schemas import (
+    ABLATION_REPORT,
+    CHAMPION_MODEL,
+    EVALUATION_REPORT,
+    FINE_TUNED_MODEL,
+    HYPERPARAMETER_SEARCH,
+    LEARNING_CURVE,
+    QUEUE_PREDICTIONS,
+)
 from assets.tags import GPU_OP_TAGS, GPU_POOL, GPU_TAGS
 from assets.training.describing import report_model, show_newest_report
 from assets.training.fitting import current_dataset, train
@@ -15,6 +23,7 @@ from assets.training.promoting import Bench, judge_candidates, track_models
 from assets.training.registry import UNREPORTED_SQL, identify_model, model_row, recipe_of
 from assets.training.searching import search_settings, use_recipe
 from assets.training.studying import measure_ablation, measure_curve
+from assets.training.suggesting import predict_queue
 from assets.wiring import (
     LakehouseResource,
     Materialized,
@@ -98,6 +107,23 @@ def champion_model(
     if problem:
         context.log.warning(f"champion_model: {problem}")
     return materialized(step, metadata | ({"tracking": problem} if problem else {}))
+
+
+@dg.asset(deps=["labeling_queue"], **asset_options(QUEUE_PREDICTIONS, ["pytorch"]))
+def queue_predictions(
+    context: dg.AssetExecutionContext,
+    config: Refresh,
+    lakehouse: LakehouseResource,
+    project: ProjectResource,
+    object_store: ObjectStoreResource,
+    compute: ComputeResource,
+) -> Materialized:
+    """What the champion says of the documents that people are asked about next; nothing before there is a champion."""
+    options: dict[str, Any] = {"upstream": ["labeling_queue"], "full_refresh": config.full_refresh, "package": PACKAGE}
+    with step_of(context, lakehouse, "queue_predictions", **options) as step:
+        if step.has_new_input:
+            predict_queue(step, lakehouse, Bench(object_store, compute, project), context.log.info)
+    return materialized(step)
 
 
 @dg.asset(

@@ -1,8 +1,16 @@
 """What the training tables promise."""
 
 from assets.project import Project
-from assets.quality.suites import Suite, expect_fact, expect_rows, suite
-from assets.schemas import ABLATION_REPORT, CHAMPION_MODEL, EVALUATION_REPORT, FINE_TUNED_MODEL, HYPERPARAMETER_SEARCH, LEARNING_CURVE
+from assets.quality.suites import Suite, expect_fact, expect_rows, expect_task_answers, suite
+from assets.schemas import (
+    ABLATION_REPORT,
+    CHAMPION_MODEL,
+    EVALUATION_REPORT,
+    FINE_TUNED_MODEL,
+    HYPERPARAMETER_SEARCH,
+    LEARNING_CURVE,
+    QUEUE_PREDICTIONS,
+)
 
 METRICS = (
     r"^(?:(?:token_)?(?:accuracy|(?:micro|macro|weighted)_(?:precision|recall|f1))|exact_match|ece|brier|pearson_r"
@@ -119,3 +127,8 @@ def ablation_report(_project: Project) -> Suite:
             severity="WARN",
         ),
     )
+
+
+def queue_predictions(project: Project) -> Suite:
+    """The champion answers in the task's labels."""
+    return suite(QUEUE_PREDICTIONS, *expect_task_answers(project.task))

@@ -26,6 +26,8 @@ def annotations(*answers):
             "annotator_id": [f"a{number}" for number in range(len(answers))],
             "value": [answer if isinstance(answer, float) else None for answer in answers],
             "label": [answer if isinstance(answer, str) else None for answer in answers],
+            "seconds": None,
+            "guideline": None,
             "raw_sha256": "r",
             "collected_at": pd.Timestamp("2026-01-01", tz="UTC"),
         }
@@ -48,7 +50,7 @@ def test_spans_are_placed_in_the_cleaned_text():
 
 
 def test_every_answer_that_does_not_fit_has_its_reason():
-    answers = ["PERSON", '["PERSON"]', quoted(Span(2, 4, "ORG")), 3.0, None, encode_spans([Span(0, 99, "PERSON")])]
+    answers = ["PERSON", '["PERSON"]', quoted(Span(2, 4, "ORG")), 3.0, encode_spans([Span(0, 99, "PERSON")])]
     usable = to_votes(annotations(*answers, quoted(Span(2, 4, "PERSON"))), ENTITIES, {"d1": "小红住在北京"})
     assert usable.votes.empty
     assert usable.rejected[["vote_id", "reason", "detail"]].to_numpy().tolist() == [
@@ -56,15 +58,20 @@ def test_every_answer_that_does_not_fit_has_its_reason():
         ["v1", "malformed_answer", """expected spans with start, end (whole numbers) and label, found '["PERSON"]'"""],
         ["v2", "label_outside_task", "expected labels out of ['PERSON', '地点'], found ['ORG']"],
         ["v3", "rating_without_scale", "expected an answer of the task, found the rating 3"],
-        ["v4", "no_answer", "expected an answer of the task, found none"],
-        ["v5", "span_outside_text", "expected a span with 0 <= start < end within 6 characters, found 0 to 99"],
-        ["v6", "span_not_found", "expected '小明' in the cleaned text, found it nowhere"],
+        ["v4", "span_outside_text", "expected a span with 0 <= start < end within 6 characters, found 0 to 99"],
+        ["v5", "span_not_found", "expected '小明' in the cleaned text, found it nowhere"],
     ]
 
 
 def test_a_vote_of_which_one_span_is_lost_is_refused_whole():
     usable = to_votes(annotations(quoted(Span(2, 4, "PERSON"), Span(10, 12, "地点"))), ENTITIES, {"d1": "小明住在北京"})
     assert (len(usable.votes), usable.rejected["reason"].tolist()) == (0, ["span_not_found"])
+
+
+def test_a_withdrawn_vote_stays_a_vote_without_a_label():
+    for task in (ENTITIES, TOPICS):
+        usable = to_votes(annotations(None), task, {"d1": CLEAN})
+        assert (usable.votes["label"].tolist(), len(usable.rejected)) == ([None], 0)
 
 
 def test_several_labels_are_put_in_the_order_of_the_task():

@@ -22,6 +22,8 @@ def annotations(answers):
             "annotator_id": [f"anonymous:{i:02d}" for i in range(len(answers))],
             "value": [answer if isinstance(answer, (int, float)) else None for answer in answers],
             "label": [answer if isinstance(answer, str) else None for answer in answers],
+            "seconds": None,
+            "guideline": None,
             "raw_sha256": "r",
             "collected_at": pd.Timestamp("2026-01-01", tz="UTC"),
         }
@@ -38,12 +40,12 @@ def test_a_rating_takes_the_label_of_the_highest_threshold_it_reaches(rating, la
 
 
 def test_every_answer_is_a_vote_or_a_refusal():
-    usable = to_votes(annotations([-3, 0, 2, 9, "positive", "great", None]), TASK)
-    assert usable.votes["label"].tolist() == ["negative", "neutral", "positive", "positive"]
+    withdrawn = None
+    usable = to_votes(annotations([-3, 0, 2, 9, "positive", "great", withdrawn]), TASK)
+    assert usable.votes["label"].tolist() == ["negative", "neutral", "positive", "positive", None]
     assert dict(zip(usable.rejected["vote_id"], usable.rejected["reason"], strict=True)) == {
         "v3": "rating_outside_scale",
         "v5": "label_outside_task",
-        "v6": "no_answer",
     }
 
 

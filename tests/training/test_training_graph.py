@@ -158,3 +158,17 @@ def test_a_missing_base_model_fails_with_what_to_do_and_leaves_nothing(trained, 
     assert not outcome.succeeded
     assert "nobody/no-such-model" in outcome.failed_steps["fine_tuned_model"]
     assert len(trained.rows("fine_tuned_model", "model_id")) == models
+
+
+def test_the_champion_is_asked_about_the_queue(trained, write_jsonl, source):
+    unlabelled = [{**record, "ratings": []} for record in records(400, 6)]
+    write_jsonl(source[0] / "three.jsonl", unlabelled)
+    assert trained.run("refresh").succeeded
+    (champion,) = {row[0] for row in trained.rows("champion_model ORDER BY decided_at DESC LIMIT 1", "champion_id")}
+    queue = {row[0] for row in trained.rows("labeling_queue", "document_id")}
+    rows = trained.rows("queue_predictions SEMI JOIN labeling_queue USING (document_id)", "document_id", "model_id", "label", "margin")
+    assert {row[0] for row in rows} == queue
+    assert len(queue) >= 6
+    assert {row[1] for row in rows} == {champion}
+    assert {row[2] for row in rows} <= set(trained.project.task.labels)
+    assert all(0 <= row[3] <= 1 for row in rows)

@@ -1,0 +1,71 @@
+"""Wiring of `labeling_tasks`: what the queue asks becomes tasks on the labeling server, each document once."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+
+from assets.answers import DOCUMENT_ID_FIELD
+from assets.label_studio import instruction_of, label_config, language_of, title_of, to_task
+from assets.project import Project
+from assets.schemas import LABELING_TASKS
+from resources.increments import Step
+from resources.labeling_server import LabelingServer, ServerProject
+from resources.lakehouse import Lakehouse
+
+VOTES = "votes"
+"""Who suggests an answer where no model does: the consensus so far."""
+
+# The queue in its order, with what the champion says, else what the votes so far say.
+QUESTIONS_SQL = f"""
+SELECT q.document_id, q.source, q.language, q.text, q.position,
+    coalesce(p.label, l.label) AS suggestion,
+    CASE WHEN p.label IS NOT NULL THEN p.model_id WHEN l.label IS NOT NULL THEN '{VOTES}' END AS suggested_by,
+    coalesce(p.confidence, q.confidence) AS confidence
+FROM labeling_queue q
+LEFT JOIN (SELECT document_id, model_id, label, confidence FROM queue_predictions) p USING (document_id)
+LEFT JOIN (SELECT document_id, label FROM labeled_documents) l USING (document_id)
+ORDER BY q.position
+"""
+# Documents of which there is a newer revision.
+OUTDATED_SQL = """
+SELECT document_id FROM clean_documents SEMI JOIN wanted USING (document_id)
+WHERE revision < (SELECT max(revision) FROM clean_documents newer
+                  WHERE newer.source = clean_documents.source AND newer.external_id = clean_documents.external_id)
+"""
+
+
+def send_queue(step: Step, lakehouse: Lakehouse, server: LabelingServer, project: Project) -> dict[str, Any]:
+    """Bring the server up to date: the project, tasks that the queue asks for, and no untouched task about a text that has changed.
+
+    What is there is asked of the server, so that a push that was cut short, or a new server, mends itself.
+
+    Returns:
+        Metadata for the UI.
+    """
+    config, instruction = label_config(project.task, language_of(project)), instruction_of(project.labeling.guideline or "")
+    overlap = max(project.labeling.min_human_votes, 1)
+    project_id = server.open_project(ServerProject(title_of(project), config, instruction, overlap))
+    untouched: dict[str, int] = {}
+    present: set[str] = set()
+    for task in server.tasks(project_id):
+        document_id = str(task["data"].get(DOCUMENT_ID_FIELD))
+        present.add(document_id)
+        if not task["annotations"]:
+            untouched[document_id] = int(task["id"])
+    outdated = lakehouse.read(OUTDATED_SQL, frames={"wanted": pd.DataFrame({"document_id": sorted(untouched)}, dtype="str")})
+    server.remove_tasks([untouched[document_id] for document_id in outdated["document_id"]])
+    queue = lakehouse.read(QUESTIONS_SQL)
+    asked = queue[~queue["document_id"].isin(present)]
+    version = project.labeling.guideline_version
+    server.add_tasks(project_id, [to_task(row, project.task, version) for row in _records(asked)])
+    rows = asked.assign(server_url=server.url, project_id=project_id, guideline=version, added_at=pd.Timestamp(datetime.now(UTC)))
+    step.write("labeling_tasks", rows[LABELING_TASKS.column_names()])
+    step.count(rows_in=len(queue), rows_out=len(asked), rows_skipped=len(queue) - len(asked))
+    step.measure("tasks_removed", len(outdated))
+    step.measure("tasks_untouched", len(untouched) - len(outdated) + len(asked))
+    return {"server": f"{server.url}/projects/{project_id}/data"}
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(key): value for key, value in row.items()} for row in frame.astype(object).to_dict("records")]
