@@ -120,14 +120,16 @@ def labeling_tasks(
     labeling_server: LabelingServerResource,
 ) -> Materialized:
     """Tasks on the labeling server for what the queue asks, with what the champion or the votes so far suggest; none without a server."""
-    if not labeling_server.is_on:
-        hint = "none; set TEXTMILL_LABEL_STUDIO_URL to ask people in a browser"
-        return dg.MaterializeResult(metadata={"summary": "nothing new", "server": hint})
-    upstream = ["labeling_queue", "queue_predictions"]
-    metadata: dict[str, str] = {}
-    with step_of(context, lakehouse, "labeling_tasks", upstream=upstream, full_refresh=config.full_refresh, package=PACKAGE) as step:
-        if step.has_new_input:
-            metadata = send_queue(step, lakehouse, labeling_server, project)
+    with step_of(
+        context,
+        lakehouse,
+        "labeling_tasks",
+        upstream=["labeling_queue", "queue_predictions"],
+        following="journal",
+        full_refresh=config.full_refresh,
+        package=PACKAGE,
+    ) as step:
+        metadata = send_queue(step, lakehouse, labeling_server, project)
     return materialized(step, metadata)
 
 

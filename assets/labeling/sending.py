@@ -27,6 +27,7 @@ LEFT JOIN (SELECT document_id, model_id, label, confidence FROM queue_prediction
 LEFT JOIN (SELECT document_id, label FROM labeled_documents) l USING (document_id)
 ORDER BY q.position
 """
+SENT_SQL = "SELECT document_id FROM labeling_tasks WHERE server_url = $url LIMIT 1"
 # Documents of which there is a newer revision.
 OUTDATED_SQL = """
 SELECT document_id FROM clean_documents SEMI JOIN wanted USING (document_id)
@@ -36,12 +37,24 @@ WHERE revision < (SELECT max(revision) FROM clean_documents newer
 
 
 def send_queue(step: Step, lakehouse: Lakehouse, server: LabelingServer, project: Project) -> dict[str, Any]:
-    """Bring the server up to date: the project, tasks that the queue asks for, and no untouched task about a text that has changed.
-
-    What is there is asked of the server, so that a push that was cut short, or a new server, mends itself.
+    """Ask people about what is new in the queue, or about all of it on a server that has nothing yet; without a server nobody is asked.
 
     Returns:
         Metadata for the UI.
+    """
+    new_rows = sum(len(batch) for batch in step.batches("labeling_queue"))
+    if not server.is_on:
+        step.count(rows_in=new_rows, rows_skipped=new_rows)
+        return {"server": "none; set TEXTMILL_LABEL_STUDIO_URL to ask people in a browser"}
+    if not step.has_new_input and len(lakehouse.read(SENT_SQL, {"url": server.url})):
+        return {}
+    return bring_up_to_date(step, lakehouse, server, project)
+
+
+def bring_up_to_date(step: Step, lakehouse: Lakehouse, server: LabelingServer, project: Project) -> dict[str, Any]:
+    """On the server: the project, tasks that the queue asks for, and no untouched task about a text that has changed.
+
+    What is there is asked of the server, so that a push that was cut short, or a new server, mends itself.
     """
     config, instruction = label_config(project.task, language_of(project)), instruction_of(project.labeling.guideline or "")
     overlap = max(project.labeling.min_human_votes, 1)

@@ -119,8 +119,8 @@ def queue_predictions(
     compute: ComputeResource,
 ) -> Materialized:
     """What the champion says of the documents that people are asked about next; nothing before there is a champion."""
-    options: dict[str, Any] = {"upstream": ["labeling_queue"], "full_refresh": config.full_refresh, "package": PACKAGE}
-    with step_of(context, lakehouse, "queue_predictions", **options) as step:
+    options: dict[str, Any] = {"full_refresh": config.full_refresh, "package": PACKAGE}
+    with step_of(context, lakehouse, "queue_predictions", upstream=["labeling_queue"], following="journal", **options) as step:
         if step.has_new_input:
             predict_queue(step, lakehouse, Bench(object_store, compute, project), context.log.info)
     return materialized(step)

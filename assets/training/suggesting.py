@@ -64,7 +64,7 @@ def _confidence(label: str, probabilities: list[float] | None, span_scores: list
     if task.has_spans:
         scores = span_scores if span_scores is not None and len(decode_spans(label, task.labels)) else [1.0]
         return float(min(scores)), None
-    shares = sorted((float(share) for share in probabilities or []), reverse=True)
+    shares = sorted(map(float, [] if probabilities is None else probabilities), reverse=True)
     if task.has_lists:
         return float(min(max(share, 1 - share) for share in shares)), None
     return shares[0], shares[0] - shares[1]
