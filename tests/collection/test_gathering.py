@@ -5,6 +5,7 @@ import json
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
+import pandas as pd
 import pytest
 
 from assets.collection.gathering import parse, write_votes
@@ -55,16 +56,23 @@ def source(lakehouse, platform):
     return source
 
 
-def vote(lakehouse, source, flushes, now=NOW):
+def vote(lakehouse, store, source, flushes, now=NOW):
     """One increment of votes, written in several flushes."""
     with approved_step(lakehouse, "raw_annotations", ["raw_documents"]) as step:
         for objects in flushes:
-            write_votes(step, objects, source, now)
+            for found in objects:
+                store.put_content(found.payload)
+            write_votes(step, pd.DataFrame([vars(found) for found in objects]).drop(columns="payload"), store, source, now)
     return step
 
 
 def test_a_second_answer_is_refused_however_far_from_the_first(lakehouse, source, platform):
-    step = vote(lakehouse, source, [[record_file("甲", 3), record_file("1", 1)], [record_file("甲", -3)], [record_file("甲", 3)]])
+    step = vote(
+        lakehouse,
+        platform.resources["object_store"],
+        source,
+        [[record_file("甲", 3), record_file("1", 1)], [record_file("甲", -3)], [record_file("甲", 3)]],
+    )
     assert platform.rows("raw_annotations", "external_id", "value") == [("1", 1.0), ("甲", 3.0)]
     assert platform.rows("rejected_annotations", "reason", "uri") == [("second_vote", "file:///甲/-3")]
     assert step.written["raw_annotations"] == 2
@@ -72,7 +80,7 @@ def test_a_second_answer_is_refused_however_far_from_the_first(lakehouse, source
 
 
 def test_a_later_answer_in_another_increment_takes_the_place_of_the_first(lakehouse, source, platform):
-    vote(lakehouse, source, [[record_file("甲", 3)]])
-    vote(lakehouse, source, [[record_file("甲", -3)]], NOW + timedelta(days=1))
+    vote(lakehouse, platform.resources["object_store"], source, [[record_file("甲", 3)]])
+    vote(lakehouse, platform.resources["object_store"], source, [[record_file("甲", -3)]], NOW + timedelta(days=1))
     assert platform.rows("raw_annotations", "external_id", "value") == [("甲", -3.0)]
     assert platform.rows("rejected_annotations", "reason") == []
