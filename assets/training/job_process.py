@@ -3,12 +3,14 @@
 Does not belong here: what a job file holds and the printed events (`jobs.py`), doing the job (`run.py`, `score.py`, `studies/`).
 """
 
+import os
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import transformers
+from torch import distributed
 
 from assets.training.jobs import emit
 from assets.training.learning.records import TrainingInterruptedError
@@ -35,12 +37,25 @@ def run_process(module: str, arguments: list[str], work: Work) -> int:
     signal.signal(signal.SIGTERM, lambda number, frame: stopping.append(number))
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     try:
-        return work(Path(arguments[0]), lambda: bool(stopping)) or 0
+        return ended(work(Path(arguments[0]), lambda: bool(stopping)) or 0)
     except TrainingInterruptedError as interruption:
         emit("interrupted", message=str(interruption))
         sys.stderr.write(f"{interruption}\n")
-        return 128 + signal.SIGTERM
+        return ended(128 + signal.SIGTERM)
     except Exception as error:  # the boundary of the process: the parent needs one clear line, and a status
         emit("error", kind=type(error).__name__, message=str(error))
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
-        return 1
+        return ended(1)
+
+
+def ended(status: int) -> int:
+    """The exit status; one of several processes that train together ends with it at once.
+
+    What still holds their process group must not be taken down: doing so waits for the group's thread, which may itself wait for the
+    interpreter to let go of the last collective operation's tensors, and then neither ever ends.
+    """
+    if distributed.is_torchelastic_launched():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    return status

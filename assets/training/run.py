@@ -26,7 +26,7 @@ from torch.distributed.elastic.multiprocessing import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import main as torchrun
 
-from assets.training.job_process import run_process
+from assets.training.job_process import ended, run_process
 from assets.training.jobs import TrainingJob, emit, read_training_job
 from assets.training.learning.artifacts import write_model
 from assets.training.learning.few_shot import fit_head
@@ -90,7 +90,7 @@ def run_job(job: TrainingJob, should_stop: Callable[[], bool] = lambda: False) -
     except TrainingInterruptedError:
         if prepared.processes.is_first:
             raise
-        raise SystemExit(128 + signal.SIGTERM) from None  # the first process tells, for all
+        ended(128 + signal.SIGTERM)  # the first process tells, for all
     finally:
         leave_processes(prepared.processes)
 
