@@ -6,6 +6,7 @@ like (`assets/labeling/label_studio.py`, `assets/collection/label_studio.py`).
 
 import json
 import time
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -134,6 +135,7 @@ class LabelStudio:
         if self._opened is None:
             is_here = urlsplit(self.url).hostname in ("localhost", "127.0.0.1", "::1")
             self._opened = httpx2.Client(base_url=self.url, timeout=self._timeout_seconds, trust_env=not is_here)
+            weakref.finalize(self, self._opened.close)
         return self._opened
 
     def find_project(self, title: str) -> int | None:
