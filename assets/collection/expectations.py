@@ -1,7 +1,7 @@
 """What the collection tables promise."""
 
 from assets.project import Project
-from assets.quality.suites import Suite, expect_fact, expect_rows, suite
+from assets.quality.suites import Suite, expect_fact, expect_known_sources, expect_rows, suite
 from assets.schemas import COLLECTION_CURSORS, RAW_ANNOTATIONS, RAW_DOCUMENTS, RAW_OBJECTS, REJECTED_ANNOTATIONS, REJECTED_RECORDS
 
 SHA256 = r"^[0-9a-f]{64}$"
@@ -11,13 +11,7 @@ def raw_documents(project: Project) -> Suite:
     """Documents come from known sources, have text, and can be traced to their bytes."""
     return suite(
         RAW_DOCUMENTS,
-        expect_rows(
-            "sources_are_known",
-            "Every source is in the project file.",
-            "column_values_to_be_in_set",
-            column="source",
-            value_set=[source.name for source in project.sources],
-        ),
+        expect_known_sources(project),
         expect_rows(
             "texts_are_not_blank", "Every text has a visible character.", "column_values_to_match_regex", column="text", regex=r"\S"
         ),

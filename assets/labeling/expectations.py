@@ -2,7 +2,7 @@
 
 from assets.labeling.votes import SPAN_REASONS
 from assets.project import Project
-from assets.quality.suites import Suite, expect_fact, expect_rows, expect_task_answers, suite
+from assets.quality.suites import Suite, expect_fact, expect_known_sources, expect_rows, expect_task_answers, suite
 from assets.schemas import ANNOTATIONS, ANNOTATORS, LABELED_DOCUMENTS, LABELING_QUEUE, LABELING_TASKS, REJECTED_VOTES, RULE_VOTES
 
 
@@ -88,11 +88,5 @@ def labeling_tasks(project: Project) -> Suite:
     """Tasks are about documents of known sources."""
     return suite(
         LABELING_TASKS,
-        expect_rows(
-            "sources_are_known",
-            "Every source is in the project file.",
-            "column_values_to_be_in_set",
-            column="source",
-            value_set=[source.name for source in project.sources],
-        ),
+        expect_known_sources(project),
     )

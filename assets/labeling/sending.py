@@ -7,6 +7,7 @@ import pandas as pd
 
 from assets.answers import DOCUMENT_ID_FIELD
 from assets.label_studio import instruction_of, label_config, language_of, title_of, to_task
+from assets.labeling.sheets import records_of
 from assets.project import Project
 from assets.schemas import LABELING_TASKS
 from resources.increments import Step
@@ -71,14 +72,10 @@ def bring_up_to_date(step: Step, lakehouse: Lakehouse, server: LabelingServer, p
     queue = lakehouse.read(QUESTIONS_SQL)
     asked = queue[~queue["document_id"].isin(present)]
     version = project.labeling.guideline_version
-    server.add_tasks(project_id, [to_task(row, project.task, version) for row in _records(asked)])
+    server.add_tasks(project_id, [to_task(row, project.task, version) for row in records_of(asked)])
     rows = asked.assign(server_url=server.url, project_id=project_id, guideline=version, added_at=pd.Timestamp(datetime.now(UTC)))
     step.write("labeling_tasks", rows[LABELING_TASKS.column_names()])
     step.count(rows_in=len(queue), rows_out=len(asked), rows_skipped=len(queue) - len(asked))
     step.measure("tasks_removed", len(outdated))
     step.measure("tasks_untouched", len(untouched) - len(outdated) + len(asked))
     return {"server": f"{server.url}/projects/{project_id}/data"}
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(key): value for key, value in row.items()} for row in frame.astype(object).to_dict("records")]

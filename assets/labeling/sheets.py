@@ -71,7 +71,9 @@ def write_sheet(queue: pd.DataFrame, name: str, task: Task) -> str:
     Raises:
         SheetError: The ending is none of those known, or CSV for a task with spans.
     """
-    rows = [{**row, "suggestion": row["suggestion"] if isinstance(row["suggestion"], str) else "", "answer": ""} for row in _records(queue)]
+    rows = [
+        {**row, "suggestion": row["suggestion"] if isinstance(row["suggestion"], str) else "", "answer": ""} for row in records_of(queue)
+    ]
     if _format_of(name, task) == "jsonl":
         return "".join(json.dumps({column: row[column] for column in SHEET_COLUMNS}, ensure_ascii=False) + "\n" for row in rows)
     written = io.StringIO(newline="")
@@ -121,7 +123,7 @@ def votes_by_source(answers: Sequence[Answer], known: pd.DataFrame, task: Task, 
     Raises:
         SheetError: An answer is about no clean document, or its spans lie outside the text.
     """
-    documents = {row["document_id"]: row for row in _records(known)}
+    documents = {row["document_id"]: row for row in records_of(known)}
     problems, votes = [], dict[str, list[dict[str, Any]]]()
     for answer in answers:
         row = documents.get(answer.document_id)
@@ -215,7 +217,8 @@ def _format_of(name: str, task: Task) -> str:
     return ending[1:]
 
 
-def _records(frame: pd.DataFrame) -> Iterable[dict[str, Any]]:
+def records_of(frame: pd.DataFrame) -> Iterable[dict[str, Any]]:
+    """One mapping per row."""
     return ({str(key): value for key, value in row.items()} for row in frame.to_dict("records"))
 
 

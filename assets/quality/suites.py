@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from assets.answers import answer_pattern
-from assets.project import Task
+from assets.project import Project, Task
 from assets.schemas import Table
 
 Severity = Literal["ERROR", "WARN"]
@@ -80,6 +80,13 @@ def expect_task_answers(task: Task, meaning: str = "Every label is one of the ta
         expect_rows("answers_have_their_shape", shape, "column_values_to_match_regex", column="label", regex=answer_pattern(task)),
         expect_fact(name, meaning, "answers_outside_task", minimum=0, maximum=0),
     )
+
+
+def expect_known_sources(project: Project) -> Expectation:
+    """The promise that a table's rows come from the project's sources."""
+    names = [source.name for source in project.sources]
+    meaning = "Every source is in the project file."
+    return expect_rows("sources_are_known", meaning, "column_values_to_be_in_set", column="source", value_set=names)
 
 
 def expect_fact(
