@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from assets.labeling.sheets import Answer
 
 label_app = typer.Typer(help="Answer what the labeling queue asks: in the terminal, or in sheets.", pretty_exceptions_enable=False)
-LABELS = "labels/"
 
 
 @label_app.callback(invoke_without_command=True)
@@ -96,6 +95,7 @@ def keep(resources: dict[str, Any], answers: "Sequence[Answer]", name: str) -> N
     """
     import pandas as pd
 
+    from assets.collection.receiving import FILES
     from assets.labeling.sheets import KNOWN_SQL, SheetError, votes_by_source
 
     wanted = pd.DataFrame({"document_id": sorted({answer.document_id for answer in answers})}, dtype="str")
@@ -107,17 +107,18 @@ def keep(resources: dict[str, Any], answers: "Sequence[Answer]", name: str) -> N
         raise SheetError(f"{name}: nothing was taken; expected documents of the sources {sources}, found some of {gone}")
     for source, lines in votes.items():
         name_of_time = f"{datetime.now(UTC):%Y%m%dT%H%M%S%f}-{uuid.uuid4().hex[:8]}"
-        resources["object_store"].put(f"{LABELS}{source}/{name_of_time}.jsonl", lines.encode())
+        resources["object_store"].put(f"{FILES}{source}/{name_of_time}.jsonl", lines.encode())
 
 
 def answered_by(resources: dict[str, Any], annotator: str) -> set[str]:
     """Documents that a person answered already, answers included that no run has collected yet."""
     from assets.answers import DOCUMENT_ID_FIELD
+    from assets.collection.receiving import FILES
 
     lakehouse, store = resources["lakehouse"], resources["object_store"]
     found = set(lakehouse.read("SELECT document_id FROM annotations WHERE annotator_id = $who", {"who": annotator})["document_id"])
     collected = set(lakehouse.read("SELECT cursor_key FROM collection_cursors")["cursor_key"])
-    for waiting in store.list(LABELS):
+    for waiting in store.list(FILES):
         for line in store.get(waiting.key).decode().split("\n") if waiting.key not in collected else ():
             record = json.loads(line) if line else {"votes": []}
             found |= {record[DOCUMENT_ID_FIELD] for vote in record["votes"] if vote["annotator"] == annotator}
