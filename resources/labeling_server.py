@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 
 import httpx2
 
+from resources.loopback import is_loopback
+
 PAGE_TASKS = 100
 PAGE_PROJECTS = 100
 IMPORT_TASKS = 200
@@ -133,7 +135,7 @@ class LabelStudio:
     def _client(self) -> httpx2.Client:
         """The connection, opened when it is needed first. Proxies of the environment are for the way outside."""
         if self._opened is None:
-            is_here = urlsplit(self.url).hostname in ("localhost", "127.0.0.1", "::1")
+            is_here = is_loopback(urlsplit(self.url).hostname or "")
             self._opened = httpx2.Client(base_url=self.url, timeout=self._timeout_seconds, trust_env=not is_here)
             weakref.finalize(self, self._opened.close)
         return self._opened

@@ -5,13 +5,14 @@ missing. Does not belong here: which models, numbers and aliases there are.
 """
 
 import importlib.util
-import ipaddress
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import unquote, urlsplit
+
+from resources.loopback import is_loopback
 
 MODEL_TAG = "model_id"
 EXTRA = "mlflow"
@@ -152,7 +153,7 @@ def open_model_tracking(uri: str | None, name: str) -> ModelTracking:
         return NoTracking()
     parts = urlsplit(uri)
     is_file = parts.scheme == "file" and parts.netloc in ("", "localhost") and parts.path.startswith("/")
-    if not is_file and not (parts.scheme == "http" and _is_loopback(parts.hostname or "")):
+    if not is_file and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
         raise TrackingError(f"expected file:///folder or http://127.0.0.1:port (MLflow has no log-in), found {uri!r}")
     if importlib.util.find_spec("mlflow") is None:
         raise TrackingError(f"expected MLflow to be installed for {uri!r}, found that it is not: pip install 'textmill[{EXTRA}]'")
@@ -161,10 +162,3 @@ def open_model_tracking(uri: str | None, name: str) -> ModelTracking:
     folder = Path(unquote(parts.path))
     folder.mkdir(parents=True, exist_ok=True)
     return MlflowTracking(f"sqlite:///{folder / 'mlflow.db'}", name, (folder / "artifacts").as_uri())
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

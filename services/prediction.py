@@ -7,7 +7,6 @@ Does not belong here: scoring (`assets/training/scoring/scorer.py`), fetching a 
 (`resources/prediction_api.py`).
 """
 
-import ipaddress
 import json
 import signal
 import socket
@@ -29,6 +28,7 @@ from assets.answers import decode_labels, decode_spans
 from assets.project import Task
 from assets.training.jobs import emit
 from assets.training.scoring.scorer import Scorer, load_model
+from resources.loopback import is_loopback
 from services.body_limit import BodyLimit
 
 SHOWN_FACTS = (
@@ -198,14 +198,6 @@ def describe_model(scorer: Scorer, limits: Limits) -> dict[str, Any]:
     computed = {"device": scorer.hardware.device, "backend": scorer.backend, "precision": scorer.precision}
     read = {"max_tokens": scorer.settings.max_tokens}
     return facts | task | computed | read | {"limits": limits.model_dump()}
-
-
-def is_loopback(host: str) -> bool:
-    """Whether an interface is reached from this machine only."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def serve(job: ServingJob) -> None:

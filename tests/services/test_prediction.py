@@ -10,7 +10,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from assets.project import Task
-from services.prediction import Limits, build_app, is_loopback, main
+from resources.loopback import is_loopback
+from services.prediction import Limits, build_app, main
 
 POLAR = Task(labels=("负面", "正面"), positive_label="正面", negative_label="负面")
 TOPICS = Task(kind="multi_label_classification", labels=("sports", "money"))
