@@ -4,6 +4,7 @@ The control with which people answer is named after the shape of its answer, so 
 Does not belong here: requests (`resources/labeling_server.py`), what is asked (`assets/labeling/sending.py`).
 """
 
+import hashlib
 import html
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
@@ -16,6 +17,8 @@ TEXT, LABEL, LABELS, SPANS = "text", "label", "labels", "spans"
 """Names of what is asked about, and of the controls with which people answer: one label, any number of labels, spans."""
 ANNOTATOR = "annotator"
 """Key of an annotation under which the name of its author is added to what the server sent."""
+TITLE_CHARS = 50
+"""Longest title of a project that Label Studio takes."""
 Language = Literal["en", "zh"]
 QUESTIONS: dict[str, dict[Language, str]] = {
     "text_classification": {"en": "Which label fits the text?", "zh": "哪个标签适合这段文本？"},
@@ -30,8 +33,9 @@ QUESTIONS: dict[str, dict[Language, str]] = {
 
 
 def title_of(project: Project) -> str:
-    """Name of the project on the server; Label Studio takes 50 characters."""
-    return f"textmill: {project.name}"[:50]
+    """Name of the project on the server; one that is too long ends with digits of its hash, so that no two projects share tasks."""
+    title = f"textmill: {project.name}"
+    return title if len(title) <= TITLE_CHARS else f"{title[: TITLE_CHARS - 9]}-{hashlib.sha256(title.encode()).hexdigest()[:8]}"
 
 
 def language_of(project: Project) -> Language:

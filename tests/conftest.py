@@ -26,6 +26,7 @@ SLOW = (
     "tests/training/test_promoting.py",
     "tests/lakehouse/",
     "tests/labeling/test_span_graph.py",
+    "tests/labeling/test_sending.py",
     "tests/test_instance.py",
     "tests/test_model_commands.py",
     "tests/test_label_commands.py",

@@ -73,6 +73,8 @@ def bring_up_to_date(step: Step, lakehouse: Lakehouse, server: LabelingServer, p
     asked = queue[~queue["document_id"].isin(present)]
     version = project.labeling.guideline_version
     server.add_tasks(project_id, [to_task(row, project.task, version) for row in records_of(asked)])
+    if asked.empty and not step.has_new_input:
+        return {}
     rows = asked.assign(server_url=server.url, project_id=project_id, guideline=version, added_at=pd.Timestamp(datetime.now(UTC)))
     step.write("labeling_tasks", rows[LABELING_TASKS.column_names()])
     step.count(rows_in=len(queue), rows_out=len(asked), rows_skipped=len(queue) - len(asked))
