@@ -160,6 +160,11 @@ class Task(Section):
         return self.has_spans or self.kind == "multi_label_classification"
 
     @property
+    def is_ordinal(self) -> bool:
+        """Whether labels have an order, with a number for each."""
+        return self.values is not None
+
+    @property
     def valences(self) -> tuple[float, ...] | None:
         """Valence of each label, -1 to 1, in order: from `values`, else from the two poles; None for a task without valence."""
         if self.values is not None:
@@ -232,6 +237,22 @@ class RuleSettings(Section):
     weight: float = Field(0.25, ge=0, description="Weight of one rule vote; one human vote weighs 1.")
 
 
+class Gold(Section):
+    """Questions whose answer is known, mixed in with the others to measure who answers."""
+
+    annotators: tuple[str, ...] = Field(
+        (), description="Whose answers are taken for the truth: they decide the label, and everybody else's are measured by them."
+    )
+    share: float = Field(0.05, ge=0, lt=1, description="Share of the queue that asks again what these annotators answered.")
+    min_accuracy: float = Field(
+        0.7,
+        ge=0,
+        le=1,
+        description="Fewer right answers to gold questions refuse the labels of an increment, and make an annotator suspicious.",
+    )
+    min_answers: int = Field(20, ge=1, description="Fewer answers to gold questions are not judged.")
+
+
 QueueStrategy = Literal["uncertainty", "disagreement", "balance", "random"]
 Consensus = Literal["auto", "majority", "weighted_majority", "one_coin", "dawid_skene", "mace"]
 
@@ -245,6 +266,7 @@ class Labeling(Section):
         "or by what is learnt of each annotator. `auto` is `dawid_skene` where every person has a name, else `majority`.",
     )
     rules: RuleSettings = RuleSettings()
+    gold: Gold = Gold()
     min_human_votes: int = Field(5, ge=0, description="Fewer human votes do not make a quorum.")
     min_confidence: float = Field(0.6, ge=0, le=1, description="Lower confidence waits in the queue.")
     min_agreement: float = Field(

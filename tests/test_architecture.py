@@ -19,6 +19,7 @@ WIRING = {
     "suggesting.py",
     "receiving.py",
     "sending.py",
+    "deciding.py",
 }
 OUTSIDE = ("dagster", "resources", "boto3", "botocore", "sqlalchemy", "duckdb", "httpx2", "tantivy")
 SHARED = {

@@ -51,6 +51,8 @@ class Votes:
         annotators: How many there are.
         labels: How many there are, at least 2.
         weight: Of each vote in a majority, and in the one that learning begins with, (votes,); None weighs all alike.
+        known: The label that an item is known to have, (items,), -1 where it is not; None where none is known. It stays, and tells of those
+            who voted.
     """
 
     item: Ints
@@ -60,6 +62,7 @@ class Votes:
     annotators: int
     labels: int
     weight: Floats | None = None
+    known: Ints | None = None
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ def aggregate(
     """
     _check(votes)
     if method == "majority":
-        shares = _shares(_counts(votes, votes.weight))
+        shares = _pinned(_shares(_counts(votes, votes.weight)), votes)
         return Aggregation(shares, None, np.full(votes.labels, 1 / votes.labels), 0)
     if method == "weighted_majority":
         return _weighted_majority(votes)
@@ -138,12 +141,20 @@ def _shares(counts: Floats) -> Floats:
     return shares
 
 
+def _pinned(posterior: Floats, votes: Votes) -> Floats:
+    """The posterior with certainty where the label is known; changes it in place."""
+    if votes.known is not None:
+        is_known = votes.known >= 0
+        posterior[is_known] = np.eye(votes.labels)[votes.known[is_known]]
+    return posterior
+
+
 def _weighted_majority(votes: Votes) -> Aggregation:
-    leading = _counts(votes, votes.weight).argmax(axis=1)
+    leading = _pinned(_counts(votes, votes.weight), votes).argmax(axis=1)
     given = np.bincount(votes.annotator, minlength=votes.annotators)
     agreed = np.bincount(votes.annotator, weights=votes.label == leading[votes.item], minlength=votes.annotators)
     weight = agreed / np.maximum(given, 1)
-    shares = _shares(_counts(votes, weight[votes.annotator]))
+    shares = _pinned(_shares(_counts(votes, weight[votes.annotator])), votes)
     return Aggregation(shares, None, np.full(votes.labels, 1 / votes.labels), 0, weight)
 
 
@@ -154,7 +165,7 @@ def _maximize(votes: Votes, model: AnnotatorModel, iterations: int, tolerance: f
     """
     given = _given(votes)
     shape = (votes.annotators, votes.labels, votes.labels)
-    posterior, voted = _shares(_counts(votes, votes.weight)), np.diff(given.indptr) > 0
+    posterior, voted = _pinned(_shares(_counts(votes, votes.weight)), votes), np.diff(given.indptr) > 0
     turned = given.T.tocsr()
     prior, confusion, done = np.full(votes.labels, 1 / votes.labels), np.zeros(shape), 0
     while done < iterations:
@@ -165,6 +176,7 @@ def _maximize(votes: Votes, model: AnnotatorModel, iterations: int, tolerance: f
         logs -= logs.max(axis=1, keepdims=True)
         found = np.exp(logs, out=logs)
         found /= found.sum(axis=1, keepdims=True)
+        found = _pinned(found, votes)
         moved = float(np.abs(found - posterior)[voted].max(initial=0.0))
         posterior = found
         if moved <= tolerance:

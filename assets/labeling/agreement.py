@@ -1,96 +1,169 @@
-"""How much annotators agree, per source: Krippendorff's alpha; for spans the F1 of one person measured by another.
+"""How much annotators agree, per source, label and month.
 
-Interval alpha where votes are numeric ratings, nominal alpha where they are labels (Krippendorff, Content Analysis, 4th ed., ch.
-12; computed by the `krippendorff` package); with any number of labels per document, the mean of each label's nominal alpha. For spans
-there is no count of what nobody marked, so chance cannot be taken off; F1 over all pairs of people is the usual measure (Hripcsak &
-Rothschild, JAMIA 2005). Large sources are estimated on a fixed sample of documents.
+- Everybody together: Krippendorff's alpha, interval where votes are numeric ratings, ordinal where labels have an order, nominal else
+  (Krippendorff, Content Analysis, 4th ed., ch. 12; computed by the `krippendorff` package); Fleiss' kappa of the labels (Psychological
+  Bulletin 76, 1971, each document with as many votes as it has). With any number of labels per document, the mean of each label's.
+- Pairs: the mean of Cohen's kappa over all pairs of named people (computed by scikit-learn; linear weights where labels have an order).
+- Spans: there is no count of what nobody marked, so chance cannot be taken off; F1 over all pairs of people is the usual measure (Hripcsak
+  & Rothschild, JAMIA 2005).
+
+Large sources are estimated on a fixed sample of documents. Does not belong here: single annotators (`track_record.py`).
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import combinations
 from typing import Literal
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from assets.answers import decode_labels, decode_spans
+from assets.labeling.annotators import ANONYMOUS
 from assets.project import Task
+from assets.schemas import ANNOTATOR_AGREEMENT
 
-Level = Literal["interval", "nominal", "labels", "spans"]
+Level = Literal["interval", "ordinal", "nominal", "labels", "spans"]
+Measure = Literal["krippendorff_alpha", "fleiss_kappa", "cohen_kappa", "pairwise_f1"]
+Counts = npt.NDArray[np.int64]
+ALL = "all"
 MAX_UNITS_PER_SOURCE = 50_000
 MAX_DISTINCT_VALUES = 200
+SHARED_DOCUMENTS = 20
+"""Two people who share fewer are not compared."""
 
-# One row per document, answer and source with the number of human votes; the newest vote of an annotator counts.
+_SAMPLE_SQL = f"""
+SELECT document_id FROM (
+    SELECT document_id, row_number() OVER (PARTITION BY source ORDER BY hash(document_id)) AS position FROM clean_documents)
+WHERE position <= {MAX_UNITS_PER_SOURCE}
+"""
+# One row per document, answer and source with the number of human votes, and the month in which the document's last vote came.
 VOTE_COUNTS_SQL = f"""
-SELECT source, document_id, label, value, count(*) AS votes
-FROM annotations
-WHERE voter_kind = 'human' AND document_id IN (
-    SELECT document_id FROM (
-        SELECT source, document_id, row_number() OVER (PARTITION BY source ORDER BY hash(document_id)) AS position
-        FROM clean_documents)
-    WHERE position <= {MAX_UNITS_PER_SOURCE})
-GROUP BY ALL
-ORDER BY ALL
+WITH votes AS (SELECT * FROM annotations SEMI JOIN ({_SAMPLE_SQL}) USING (document_id) WHERE voter_kind = 'human'),
+dated AS (SELECT document_id, strftime(max(collected_at), '%Y-%m') AS month FROM raw_annotations GROUP BY document_id)
+SELECT source, document_id, label, value, month, count(*) AS votes FROM votes JOIN dated USING (document_id) GROUP BY ALL ORDER BY ALL
+"""
+# How often two named people gave which answers to the same documents; each pair once.
+PAIRS_SQL = f"""
+WITH votes AS (
+    SELECT source, document_id, annotator_id, label FROM annotations SEMI JOIN ({_SAMPLE_SQL}) USING (document_id)
+    WHERE voter_kind = 'human' AND NOT starts_with(annotator_id, '{ANONYMOUS}')
+)
+SELECT one.source, one.annotator_id AS annotator, other.annotator_id AS other, one.label AS given, other.label AS others, count(*) AS votes
+FROM votes one JOIN votes other ON one.document_id = other.document_id AND one.annotator_id < other.annotator_id
+GROUP BY ALL ORDER BY ALL
 """
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """Agreement on one source.
+    """Agreement on one source, or a part of it.
 
     Attributes:
         source: The source.
-        score: Krippendorff's alpha, at most 1; 0 is chance. For spans F1, 0 to 1.
-        level: `interval` for ratings, `nominal` for one label, `labels` for any number of labels, `spans`.
-        documents: Documents with at least two votes.
-        votes: Votes on them.
+        part: `all`, `label <label>`, or `month <YYYY-MM>` (UTC).
+        measure: What was computed.
+        level: `interval` for ratings, `ordinal` or `nominal` for one label, `labels` for any number of labels, `spans`.
+        score: At most 1; 0 is chance. For F1 0 to 1.
+        documents_count: Documents with at least two votes.
+        votes_count: Votes on them.
     """
 
     source: str
-    score: float
+    part: str
+    measure: Measure
     level: Level
-    documents: int
-    votes: int
+    score: float
+    documents_count: int
+    votes_count: int
+
+    @property
+    def is_main(self) -> bool:
+        """The figure that a source is judged by."""
+        return self.part == ALL and self.measure in ("krippendorff_alpha", "pairwise_f1")
 
 
 def measure_agreement(vote_counts: pd.DataFrame, task: Task) -> list[Agreement]:
-    """Agreement on every source that has a document with two votes and more than one answer, or a span.
+    """Agreement on every source that has a document with two votes and more than one answer, or a span; by label, and by month if several.
 
     Args:
-        vote_counts: One row per source, document and answer: `source`, `document_id`, `label`, `value`, `votes`.
+        vote_counts: One row per source, document and answer: `source`, `document_id`, `label`, `value`, `month`, `votes`.
         task: The task whose answers the votes are.
     """
-    measure: Callable[[str, pd.DataFrame], Agreement | None] = _measure_source
+    sources = vote_counts.groupby("source", sort=True)
+    return [replace(found, source=str(source)) for source, frame in sources for found in _measure_source(frame, task)]
+
+
+def measure_pairs(pairs: pd.DataFrame, task: Task) -> list[Agreement]:
+    """The mean of Cohen's kappa over all pairs of people with enough in common, weighted by the documents they share, per source.
+
+    Args:
+        pairs: One row per source, pair of people and pair of answers (`PAIRS_SQL`).
+        task: The task; answers that are spans are not compared.
+    """
+    if task.has_spans:
+        return []
+    return [found for source, frame in pairs.groupby("source", sort=True) if (found := _mean_kappa(str(source), frame, task)) is not None]
+
+
+def to_rows(agreements: Sequence[Agreement]) -> pd.DataFrame:
+    """The figures as rows of `annotator_agreement`."""
+    return pd.DataFrame([asdict(each) for each in agreements], columns=ANNOTATOR_AGREEMENT.column_names())
+
+
+def _measure_source(frame: pd.DataFrame, task: Task) -> Iterator[Agreement]:
+    """Every figure on one source, which is not yet named in them."""
+    measure: Callable[[pd.DataFrame, Task], Iterator[Agreement]] = _measure_one_label
     if task.has_lists:
-        measure = partial(_measure_spans if task.has_spans else _measure_labels, labels=task.labels)
-    measured = [measure(str(source), frame) for source, frame in vote_counts.groupby("source", sort=True)]
-    return [agreement for agreement in measured if agreement is not None]
+        measure = _measure_spans if task.has_spans else _measure_labels
+    yield from measure(frame, task)
+    months = frame.groupby("month", sort=True)
+    for month, votes in months if months.ngroups > 1 else ():
+        yield from (replace(found, part=f"month {month}") for found in measure(votes, task) if found.is_main)
 
 
-def _measure_source(source: str, frame: pd.DataFrame) -> Agreement | None:
-    is_rated = bool(frame["value"].notna().all()) and frame["value"].nunique() <= MAX_DISTINCT_VALUES
-    answers = frame["value"] if is_rated else frame["label"]
-    table = _overlapping(frame.assign(answer=answers))
-    level: Literal["interval", "nominal"] = "interval" if is_rated else "nominal"
-    alpha = _alpha(table, level)
-    return None if alpha is None else Agreement(source, alpha, level, len(table), int(table.to_numpy().sum()))
+def _measure_one_label(frame: pd.DataFrame, task: Task) -> Iterator[Agreement]:
+    labels = _table(frame, "label").reindex(columns=list(task.labels), fill_value=0).to_numpy(dtype=np.int64)
+    if frame["value"].notna().all() and frame["value"].nunique() <= MAX_DISTINCT_VALUES:
+        values = _table(frame, "value")
+        yield from _alpha(ALL, values.to_numpy(dtype=np.int64), "interval", values.columns.to_numpy(dtype=float))
+    else:
+        order = np.array(task.valences) if task.is_ordinal else None
+        yield from _alpha(ALL, labels, "ordinal" if task.is_ordinal else "nominal", order)
+    yield from _kappa(labels, "nominal", [labels])
+    for number, label in enumerate(task.labels):
+        yield from _alpha(f"label {label}", _one_against_others(labels, number), "nominal")
 
 
-def _measure_labels(source: str, frame: pd.DataFrame, labels: Sequence[str]) -> Agreement | None:
-    chosen = {answer: frozenset(decode_labels(answer, labels)) for answer in frame["label"].unique()}
-    tables = [_overlapping(frame.assign(answer=[label in chosen[answer] for answer in frame["label"]])) for label in labels]
-    alphas = [alpha for table in tables if (alpha := _alpha(table, "nominal")) is not None]
-    if not alphas:
-        return None
-    return Agreement(source, float(np.mean(alphas)), "labels", len(tables[0]), int(tables[0].to_numpy().sum()))
+def _measure_labels(frame: pd.DataFrame, task: Task) -> Iterator[Agreement]:
+    chosen = {answer: frozenset(decode_labels(answer, task.labels)) for answer in frame["label"].unique()}
+    with_label = [frame.assign(chosen=[label in chosen[answer] for answer in frame["label"]]) for label in task.labels]
+    tables = [_table(one, "chosen").reindex(columns=[False, True], fill_value=0).to_numpy(dtype=np.int64) for one in with_label]
+    parts = [
+        (label, found) for label, table in zip(task.labels, tables, strict=True) for found in _alpha(f"label {label}", table, "labels")
+    ]
+    if parts:
+        mean = float(np.mean([found.score for _, found in parts]))
+        yield Agreement("", ALL, "krippendorff_alpha", "labels", mean, parts[0][1].documents_count, parts[0][1].votes_count)
+    yield from _kappa(tables[0], "labels", tables)
+    yield from (found for _, found in parts)
 
 
-def _measure_spans(source: str, frame: pd.DataFrame, labels: Sequence[str]) -> Agreement | None:
-    """Pairwise F1, 2 * both / (one + other), pooled over all pairs of people on all documents."""
+def _measure_spans(frame: pd.DataFrame, task: Task) -> Iterator[Agreement]:
     voted = frame[frame.groupby("document_id")["votes"].transform("sum") >= 2]
-    spans = {answer: frozenset(decode_spans(answer, labels)) for answer in voted["label"].unique()}
+    spans = {answer: frozenset(decode_spans(answer, task.labels)) for answer in voted["label"].unique()}
+    counts = voted["document_id"].nunique(), int(voted["votes"].sum())
+    for part, wanted in ((ALL, None), *((f"label {label}", label) for label in task.labels)):
+        kept = {answer: frozenset(span for span in found if wanted in (None, span.label)) for answer, found in spans.items()}
+        score = _pairwise_f1(voted, kept)
+        if score is not None and (wanted is None or len(task.labels) > 1):
+            yield Agreement("", part, "pairwise_f1", "spans", score, *counts)
+
+
+def _pairwise_f1(voted: pd.DataFrame, spans: Mapping[str, frozenset[object]]) -> float | None:
+    """2 * both / (one + other), pooled over all pairs of people on all documents; None where nobody marked anything."""
     both, marked = 0, 0
     for _, answers in voted.groupby("document_id"):
         counts = [(spans[label], int(votes)) for label, votes in zip(answers["label"], answers["votes"], strict=True)]
@@ -98,22 +171,78 @@ def _measure_spans(source: str, frame: pd.DataFrame, labels: Sequence[str]) -> A
         pairs += [(one, one, n * (n - 1) // 2) for one, n in counts]
         both += sum(2 * len(one & other) * count for one, other, count in pairs)
         marked += sum((len(one) + len(other)) * count for one, other, count in pairs)
-    if not marked:
-        return None
-    return Agreement(source, both / marked, "spans", voted["document_id"].nunique(), int(voted["votes"].sum()))
+    return both / marked if marked else None
 
 
-def _overlapping(frame: pd.DataFrame) -> pd.DataFrame:
+def _table(frame: pd.DataFrame, answer: str) -> pd.DataFrame:
     """Votes per document and answer, of the documents with two votes or more."""
-    table = frame.pivot_table(index="document_id", columns="answer", values="votes", aggfunc="sum", fill_value=0)
+    table = frame.pivot_table(index="document_id", columns=answer, values="votes", aggfunc="sum", fill_value=0)
     return table[table.sum(axis=1) >= 2]
 
 
-def _alpha(table: pd.DataFrame, level: Literal["interval", "nominal"]) -> float | None:
-    """Krippendorff's alpha; None where there are not two answers."""
+def _one_against_others(table: Counts, number: int) -> Counts:
+    return np.stack([table[:, number], table.sum(axis=1) - table[:, number]], axis=1)
+
+
+def _alpha(part: str, table: Counts, level: Level, domain: npt.NDArray[np.float64] | None = None) -> Iterator[Agreement]:
+    """Krippendorff's alpha of votes per document and answer, (documents, answers); nothing where there are not two answers."""
     import krippendorff  # not while definitions load
 
-    if table.empty or (table.sum(axis=0) > 0).sum() < 2:
+    if not len(table) or (table.sum(axis=0) > 0).sum() < 2:
+        return
+    values = np.arange(table.shape[1]) if domain is None else domain
+    of_level: Literal["interval", "ordinal", "nominal"] = level if level in ("interval", "ordinal") else "nominal"
+    score = float(krippendorff.alpha(value_counts=table, value_domain=values, level_of_measurement=of_level))
+    yield Agreement("", part, "krippendorff_alpha", level, score, len(table), int(table.sum()))
+
+
+def _kappa(counted: Counts, level: Level, tables: Sequence[Counts]) -> Iterator[Agreement]:
+    """The mean of Fleiss' kappa of some tables of votes, each (documents, answers); nothing where none has two answers."""
+    found = [kappa for table in tables if (kappa := fleiss_kappa(table)) is not None]
+    if found:
+        yield Agreement("", ALL, "fleiss_kappa", level, float(np.mean(found)), len(counted), int(counted.sum()))
+
+
+def fleiss_kappa(table: Counts) -> float | None:
+    """Fleiss' kappa of votes per document and answer, (documents, answers), two or more a document; None where there is but one answer."""
+    if not len(table) or (table.sum(axis=0) > 0).sum() < 2:
         return None
-    domain = table.columns.to_numpy(dtype=float) if level == "interval" else np.arange(table.shape[1])
-    return float(krippendorff.alpha(value_counts=table.to_numpy(dtype=np.int64), value_domain=domain, level_of_measurement=level))
+    votes = table.sum(axis=1)
+    agreed = ((table * (table - 1)).sum(axis=1) / (votes * (votes - 1))).mean()
+    by_chance = ((table.sum(axis=0) / votes.sum()) ** 2).sum()
+    return float((agreed - by_chance) / (1 - by_chance))
+
+
+def _mean_kappa(source: str, frame: pd.DataFrame, task: Task) -> Agreement | None:
+    shared = frame.groupby(["annotator", "other"])["votes"].transform("sum")
+    kappas = partial(_cohen, task=task)
+    found = [(kappas(pair), int(pair["votes"].sum())) for _, pair in frame[shared >= SHARED_DOCUMENTS].groupby(["annotator", "other"])]
+    found = [(kappa, weight) for kappa, weight in found if np.isfinite(kappa)]
+    if not found:
+        return None
+    weights = np.array([weight for _, weight in found])
+    level: Level = "labels" if task.has_lists else "ordinal" if task.is_ordinal else "nominal"
+    score = float(np.average([kappa for kappa, _ in found], weights=weights))
+    return Agreement(source, ALL, "cohen_kappa", level, score, int(weights.max()), 2 * int(weights.sum()))
+
+
+def _cohen(pair: pd.DataFrame, task: Task) -> float:
+    """Cohen's kappa of two people; NaN where both always say the same."""
+    if not task.has_lists:
+        return _kappa_of(list(pair["given"]), list(pair["others"]), pair["votes"], list(task.labels), "linear" if task.is_ordinal else None)
+    given, others = ([decode_labels(answer, task.labels) for answer in pair[column]] for column in ("given", "others"))
+    each = [
+        _kappa_of([label in one for one in given], [label in other for other in others], pair["votes"], [False, True], None)
+        for label in task.labels
+    ]
+    return float(np.nanmean(each)) if np.isfinite(each).any() else float("nan")
+
+
+def _kappa_of(
+    one: Sequence[object], other: Sequence[object], votes: pd.Series, labels: Sequence[object], weights: Literal["linear"] | None
+) -> float:
+    from sklearn.metrics import cohen_kappa_score  # not while definitions load
+
+    if len({*one, *other}) == 1:
+        return float("nan")
+    return float(cohen_kappa_score(one, other, labels=labels, weights=weights, sample_weight=votes))

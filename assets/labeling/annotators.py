@@ -14,20 +14,19 @@ import numpy.typing as npt
 import pandas as pd
 
 from assets.labeling.aggregation import Aggregation, Method, Votes, aggregate
+from assets.labeling.gold import GOLD_SQL
 from assets.project import Consensus
-from assets.schemas import ANNOTATORS
 
 Floats = npt.NDArray[np.float64]
 
 ANONYMOUS = "anonymous:"
-SUSPICIOUS_VOTES = 20
-"""Fewer votes say too little about a person to name anything suspicious."""
-SAME_ANSWER_SHARE = 0.95
-SAME_ANSWER_EXCESS = 0.2
-"""Always the same answer: nearly all of an annotator's votes, and so much more often than the consensus gives it on the same documents."""
 TINY = 1e-10
 TIE = 1e-9
 """Labels whose probabilities differ by less are tied."""
+
+STANDING = ("voter", "shared_votes", "agreement_ratio", "usual_ratio", "accuracy_ratio", "confusion")
+"""How an annotator stands among others: votes on documents with several votes and the share of them that is the consensus; how often the
+consensus on the annotator's documents is the annotator's commonest answer; what was learnt, where it was."""
 
 VOTER_SQL = f"CASE WHEN starts_with(annotator_id, '{ANONYMOUS}') THEN '{ANONYMOUS}' || source ELSE annotator_id END"
 ALL_VOTES_SQL = f"""
@@ -36,12 +35,13 @@ UNION ALL SELECT document_id, {VOTER_SQL}, voter_kind, label FROM rule_votes
 """
 # One row per voter, in order.
 VOTERS_SQL = f"SELECT DISTINCT voter, voter_kind FROM ({ALL_VOTES_SQL}) ORDER BY voter"
-# One row per clean document that somebody voted on, in order, with its published label.
+# One row per clean document that somebody voted on, in order, with its published label, and its known one.
 VOTED_DOCUMENTS_SQL = f"""
-SELECT document_id, label AS published
+SELECT document_id, label AS published, answer AS known
 FROM (SELECT DISTINCT document_id FROM ({ALL_VOTES_SQL}))
 SEMI JOIN clean_documents USING (document_id)
 LEFT JOIN (SELECT document_id, label FROM labeled_documents) USING (document_id)
+LEFT JOIN ({GOLD_SQL}) USING (document_id)
 ORDER BY document_id
 """
 # One row per vote, as numbers: places in the frames `documents` and `voters` and in the list `$labels`.
@@ -102,12 +102,12 @@ class Learnt:
 
     Attributes:
         reputation: Of the annotators; None where every vote weighs what the project says (`majority`).
-        ledger: One row per annotator: columns of `annotators`.
+        standing: One row per annotator that voted: columns of `STANDING`.
         overturned: Ids of documents whose published label is no longer the one that the votes on them speak for.
     """
 
     reputation: Reputation | None
-    ledger: pd.DataFrame
+    standing: pd.DataFrame
     overturned: pd.DataFrame
 
 
@@ -138,7 +138,7 @@ def learn_annotators(
     Args:
         votes: One row per vote, as numbers: `item`, `annotator`, `label` (`NUMBERED_VOTES_SQL`).
         voters: One row per annotator, in the order of their numbers: `voter`, `voter_kind`.
-        documents: One row per document, in the order of the items: `document_id`, `published` (label, or missing).
+        documents: One row per document, in the order of the items: `document_id`, `published` and `known` (labels, or missing).
         labels: The task's labels, in order.
         wanted: How to decide.
         rule_weight: Weight of a rule's vote beside a person's, where votes are weighed and not learnt, and at the start of learning.
@@ -146,15 +146,17 @@ def learn_annotators(
     method = choose_method(wanted, voters)
     weight = np.where(voters["voter_kind"] == "rule", rule_weight, 1.0)
     numbers = {name: votes[name].to_numpy() for name in ("item", "annotator", "label")}
-    found = aggregate(
-        Votes(**numbers, items=len(documents), annotators=len(voters), labels=len(labels), weight=weight[numbers["annotator"]]), method
+    known = pd.Index(labels).get_indexer(pd.Index(documents["known"])) if documents["known"].notna().any() else None
+    numbered = Votes(
+        **numbers, items=len(documents), annotators=len(voters), labels=len(labels), weight=weight[numbers["annotator"]], known=known
     )
+    found = aggregate(numbered, method)
     leading = found.posterior.argmax(axis=1)
     reputation = None
     if method != "majority":
         reputation = Reputation(method, tuple(labels), voters, found.weight, found.confusion, found.prior)
-    ledger = _ledger_of(numbers, voters, labels, found, leading)
-    return Learnt(reputation, ledger, _overturned(documents, labels, found.posterior))
+    standing = _standing_of(numbers, voters, labels, found, leading)
+    return Learnt(reputation, standing, _overturned(documents, labels, found.posterior))
 
 
 def _overturned(documents: pd.DataFrame, labels: Sequence[str], posterior: Floats) -> pd.DataFrame:
@@ -165,14 +167,14 @@ def _overturned(documents: pd.DataFrame, labels: Sequence[str], posterior: Float
     return pd.DataFrame({"document_id": documents["document_id"][is_overturned].to_numpy()})
 
 
-def _ledger_of(
+def _standing_of(
     numbers: dict[str, npt.NDArray[np.int64]],
     voters: pd.DataFrame,
     labels: Sequence[str],
     found: Aggregation,
     leading: npt.NDArray[np.int64],
 ) -> pd.DataFrame:
-    """One row per annotator: columns of `annotators`."""
+    """One row per annotator: columns of `STANDING`."""
     item, annotator, given = numbers["item"], numbers["annotator"], numbers["label"]
     count = len(voters)
     own = _table(annotator, given, count, len(labels))
@@ -180,29 +182,19 @@ def _ledger_of(
     is_shared = np.bincount(item, minlength=len(leading))[item] > 1
     shared = np.bincount(annotator[is_shared], minlength=count)
     agreed = np.bincount(annotator[is_shared], weights=(given == leading[item])[is_shared], minlength=count)
-    votes_count = own.sum(axis=1)
     commonest = own.argmax(axis=1)
-    share, usual = (table[np.arange(count), commonest] / np.maximum(votes_count, 1) for table in (own, of_consensus))
-    agreement = np.where(shared > 0, agreed / np.maximum(shared, 1), np.nan)
-    accuracy = np.full(count, np.nan) if found.accuracy is None else found.accuracy
-    is_same = (votes_count >= SUSPICIOUS_VOTES) & (share >= SAME_ANSWER_SHARE) & (share - usual >= SAME_ANSWER_EXCESS)
-    is_at_odds = (shared >= SUSPICIOUS_VOTES) & (agreement < 1 / len(labels))
-    suspicion = np.select([is_same, is_at_odds], ["always_the_same", "at_odds"], default="")
     tables = [[]] * count if found.confusion is None else [table.T.ravel().tolist() for table in found.confusion]
     rows = pd.DataFrame(
         {
-            "annotator_id": voters["voter"].to_numpy(),
-            "voter_kind": voters["voter_kind"].to_numpy(),
-            "votes_count": votes_count.astype("int64"),
-            "agreement_ratio": agreement,
-            "accuracy_ratio": accuracy,
-            "commonest_label": np.array(labels, dtype=object)[commonest],
-            "commonest_ratio": share,
+            "voter": voters["voter"].to_numpy(),
+            "shared_votes": shared,
+            "agreement_ratio": np.where(shared > 0, agreed / np.maximum(shared, 1), np.nan),
+            "usual_ratio": of_consensus[np.arange(count), commonest] / np.maximum(own.sum(axis=1), 1),
+            "accuracy_ratio": np.full(count, np.nan) if found.accuracy is None else found.accuracy,
             "confusion": pd.Series(tables, dtype=object),
-            "suspicion": pd.Series(suspicion, dtype=object).where(suspicion != "", None),
         }
     )
-    return rows[rows["votes_count"] > 0][ANNOTATORS.column_names()].reset_index(drop=True)
+    return pd.DataFrame(rows[own.sum(axis=1) > 0]).reset_index(drop=True)
 
 
 def _table(rows: npt.NDArray[np.int64], columns: npt.NDArray[np.int64], height: int, width: int) -> npt.NDArray[np.int64]:

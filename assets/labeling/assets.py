@@ -1,17 +1,12 @@
 """Wiring of the labeling stage: annotations and rule votes in, consensus and queue out."""
 
-from collections.abc import Iterator
-
 import dagster as dg
 import pandas as pd
 
 from assets.answers import count_outside_task
-from assets.labeling.agreement import VOTE_COUNTS_SQL, Agreement, measure_agreement
-from assets.labeling.annotators import NUMBERED_VOTES_SQL, VOTED_DOCUMENTS_SQL, VOTERS_SQL, Learnt, learn_annotators
-from assets.labeling.consensus import decide_answers, distribution_error
-from assets.labeling.queue import CANDIDATES_SQL, rank
-from assets.labeling.rule_analysis import RULE_ANALYSIS_SQL, RuleAnalysis, analyse_rules, rule_table
-from assets.labeling.rules import apply_rules, chosen_rules, competence_of_rules
+from assets.labeling.deciding import UPSTREAM, decide_labels_of, gold_of
+from assets.labeling.queue import CANDIDATES_SQL, GOLD_QUESTIONS_SQL, mix_in_gold, rank
+from assets.labeling.rules import apply_rules, chosen_rules
 from assets.labeling.sending import send_queue
 from assets.labeling.votes import UsableVotes, to_votes
 from assets.project import Project
@@ -26,8 +21,7 @@ from assets.wiring import (
     materialized,
     step_of,
 )
-from resources.increments import BATCH_ROWS, Step
-from resources.lakehouse import Lakehouse
+from resources.increments import Step
 
 PACKAGE = "assets.labeling"
 
@@ -63,34 +57,21 @@ def rule_votes(context: dg.AssetExecutionContext, config: Refresh, lakehouse: La
     return materialized(step)
 
 
-@dg.asset(deps=["clean_documents", "annotations", "rule_votes"], **asset_options(LABELED_DOCUMENTS, ["duckdb", "numpy"]))
+@dg.asset(deps=UPSTREAM, **asset_options(LABELED_DOCUMENTS, ["duckdb", "numpy"]))
 def labeled_documents(
     context: dg.AssetExecutionContext, config: Refresh, lakehouse: LakehouseResource, project: ProjectResource
 ) -> Materialized:
     """Consensus of people and rules per document: label, distribution, confidence; measures the annotators' agreement and each rule."""
-    upstream = ["clean_documents", "annotations", "rule_votes"]
-    with step_of(context, lakehouse, "labeled_documents", upstream=upstream, full_refresh=config.full_refresh, package=PACKAGE) as step:
-        step.measure("distribution_error", 0.0)
-        step.measure("answers_outside_task", 0)
-        learnt = learn(lakehouse, project) if step.has_new_input and not project.task.has_lists else None
-        record_annotators(step, learnt)
-        for keys in step.changed_keys(upstream, "document_id"):
-            label_batch(step, keys, project, learnt)
-        if learnt:
-            label_overturned(step, learnt, project)
-        agreements = measure_agreement(lakehouse.read(VOTE_COUNTS_SQL), project.task) if step.has_new_input else []
-        record_agreement(step, agreements, project.labeling.min_agreement)
-        analyses = analyse_rules(lakehouse.read(RULE_ANALYSIS_SQL)) if step.has_new_input else []
-        record_rules(step, analyses)
-    tables = {"agreement": agreements and agreement_table(agreements), "labeling functions": analyses and rule_table(analyses)}
-    return materialized(step, {name: dg.MetadataValue.md(table) for name, table in tables.items() if table})
+    with step_of(context, lakehouse, "labeled_documents", upstream=UPSTREAM, full_refresh=config.full_refresh, package=PACKAGE) as step:
+        metadata = decide_labels_of(step, lakehouse, project)
+    return materialized(step, metadata)
 
 
 @dg.asset(deps=["labeled_documents"], **asset_options(LABELING_QUEUE, ["duckdb"]))
 def labeling_queue(
     context: dg.AssetExecutionContext, config: Refresh, lakehouse: LakehouseResource, project: ProjectResource
 ) -> Materialized:
-    """What people should label next among documents below the quorum: uncertain, divided, of rare labels, and some at random."""
+    """What people should label next among documents below the quorum: uncertain, divided, of rare labels, at random; and gold questions."""
     with step_of(
         context,
         lakehouse,
@@ -103,6 +84,8 @@ def labeling_queue(
         if step.has_new_input:
             budget = project.labeling.queue_budget
             queue = rank(lakehouse.read(CANDIDATES_SQL, {"budget": budget}), project.labeling.queue_mix, budget)
+            gold = lakehouse.read(GOLD_QUESTIONS_SQL, {"budget": budget} | gold_of(project))
+            queue = mix_in_gold(queue, gold, project.labeling.gold.share, budget)
             labels = int(lakehouse.read("SELECT count(*) AS rows FROM labeled_documents")["rows"].item())
             step.write("labeling_queue", queue)
             step.count(rows_in=labels, rows_out=len(queue), rows_skipped=labels - len(queue))
@@ -160,70 +143,3 @@ def count_outside(step: Step, answers: pd.DataFrame, project: Project) -> None:
     if project.task.has_lists:
         found = count_outside_task(answers["label"], project.task)
         step.measure("answers_outside_task", step.facts["answers_outside_task"] + found)
-
-
-def learn(lakehouse: Lakehouse, project: Project) -> Learnt:
-    """What all published votes say of who gave them."""
-    task, settings = project.task, project.labeling
-    voters, documents = lakehouse.read(VOTERS_SQL), lakehouse.read(VOTED_DOCUMENTS_SQL)
-    frames = {"voters": voters.assign(number=range(len(voters))), "documents": documents.assign(item=range(len(documents)))}
-    votes = lakehouse.read(NUMBERED_VOTES_SQL, {"labels": list(task.labels)}, frames)
-    return learn_annotators(votes, voters, documents, task.labels, settings.consensus, settings.rules.weight)
-
-
-def record_annotators(step: Step, learnt: Learnt | None) -> None:
-    """Write what is known of every annotator, and how many should be looked at."""
-    step.measure("suspicious_annotators", int(learnt.ledger["suspicion"].notna().sum()) if learnt else 0)
-    if learnt:
-        step.write("annotators", learnt.ledger)
-
-
-def label_overturned(step: Step, learnt: Learnt, project: Project) -> None:
-    """Decide anew, beside what has new votes, the documents whose label was owed to annotators of whom more is known now."""
-    decided = step.lookup_staged("labeled_documents", learnt.overturned)[["document_id"]]
-    keys = learnt.overturned[~learnt.overturned["document_id"].isin(decided["document_id"])]
-    for start in range(0, len(keys), BATCH_ROWS):
-        label_batch(step, keys.iloc[start : start + BATCH_ROWS], project, learnt)
-    step.measure("labels_overturned", len(keys))
-
-
-def label_batch(step: Step, keys: pd.DataFrame, project: Project, learnt: Learnt | None) -> None:
-    """Write the consensus of the documents of one batch; votes on documents that cleaning refused are skipped."""
-    documents = step.lookup("clean_documents", keys).sort_values("document_id", ignore_index=True)
-    wanted = documents[["document_id"]]
-    votes = pd.concat([step.lookup(table, wanted) for table in ("annotations", "rule_votes")], ignore_index=True)
-    reputation = learnt.reputation if learnt else None
-    decided = decide_answers(documents, votes, project.task, project.labeling, competence_of_rules(), reputation)
-    step.write("labeled_documents", decided)
-    step.count(rows_in=len(keys), rows_out=len(decided), rows_skipped=len(keys) - len(decided))
-    count_outside(step, decided, project)
-    step.measure("distribution_error", max(distribution_error(decided, project.task), step.facts["distribution_error"]))
-    step.measure("labels_confident", step.facts.get("labels_confident", 0.0) + float(decided["is_confident"].sum()))
-
-
-def record_agreement(step: Step, agreements: list[Agreement], threshold: float) -> None:
-    """Keep the agreement of every source, and how many sources fall below the threshold."""
-    step.measure("sources_below_agreement", sum(agreement.score < threshold for agreement in agreements))
-    for agreement in agreements:
-        measure = "agreement_f1" if agreement.level == "spans" else "agreement_alpha"
-        step.measure(f"{measure}: {agreement.source}", agreement.score)
-
-
-def record_rules(step: Step, analyses: list[RuleAnalysis]) -> None:
-    """Keep how much each labeling function votes on, and how often people say the same."""
-    for rule in analyses:
-        step.measure(f"coverage: {rule.annotator_id}", rule.coverage)
-        if rule.accuracy is not None:
-            step.measure(f"accuracy: {rule.annotator_id}", rule.accuracy)
-
-
-def agreement_table(agreements: list[Agreement]) -> str:
-    """Agreement per source as a Markdown table."""
-
-    def lines() -> Iterator[str]:
-        yield "| source | alpha (spans: F1) | level | documents | votes |"
-        yield "|---|---|---|---|---|"
-        for found in agreements:
-            yield f"| {found.source} | {found.score:.3f} | {found.level} | {found.documents} | {found.votes} |"
-
-    return "\n".join(lines())

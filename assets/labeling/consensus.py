@@ -5,7 +5,8 @@ the posterior probability that the leading label beats the runner-up among annot
 weighted votes for the two, P(p > 1/2) for p ~ Beta(n1 + 1, n2 + 1) (Gelman et al., Bayesian Data Analysis, 3rd ed., section 2.1). With a
 learnt probability the votes are split by it: however much is known of an annotator, one vote never says more than one vote can. Ties go
 to the label that comes first in the task. Where any number of labels may fit, each is decided by itself, chosen when more than half of
-the weight chose it, and the confidence is the least of them. Spans are decided in `span_consensus.py`.
+the weight chose it, and the confidence is the least of them. Spans are decided in `span_consensus.py`; what is known beyond votes, in
+`gold.py`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ import pandas as pd
 
 from assets.answers import decode_labels, decode_spans, encode_labels, encode_spans
 from assets.labeling.annotators import Reputation
+from assets.labeling.gold import decide_by_gold
 from assets.labeling.span_consensus import SpanVote, decide_spans
 from assets.project import Labeling, Task
 from assets.schemas import LABELED_DOCUMENTS
@@ -105,11 +107,13 @@ def decide_answers(
     Raises:
         ValueError: A vote is no answer of the task.
     """
-    if not task.has_lists:
-        return decide_labels(documents, votes, task.labels, settings, reputation)
-    decide = _decide_spans if task.has_spans else _decide_label_sets
-    weight = votes["voter_kind"].map({"rule": settings.rules.weight}).fillna(1.0).astype(float)
-    return _complete(documents, votes, decide(documents, votes.assign(weight=weight), task, competence or {}), settings)
+    if task.has_lists:
+        decide = _decide_spans if task.has_spans else _decide_label_sets
+        weight = votes["voter_kind"].map({"rule": settings.rules.weight}).fillna(1.0).astype(float)
+        decided = _complete(documents, votes, decide(documents, votes.assign(weight=weight), task, competence or {}), settings)
+    else:
+        decided = decide_labels(documents, votes, task.labels, settings, reputation)
+    return decide_by_gold(decided, votes, task, settings.gold.annotators)
 
 
 def _decide_label_sets(documents: pd.DataFrame, votes: pd.DataFrame, task: Task, _competence: Mapping[str, frozenset[str]]) -> pd.DataFrame:

@@ -1,9 +1,19 @@
 """What the labeling tables promise."""
 
+from assets.answers import answer_pattern
 from assets.labeling.votes import SPAN_REASONS
-from assets.project import Project
-from assets.quality.suites import Suite, expect_fact, expect_known_sources, expect_rows, expect_task_answers, suite
-from assets.schemas import ANNOTATIONS, ANNOTATORS, LABELED_DOCUMENTS, LABELING_QUEUE, LABELING_TASKS, REJECTED_VOTES, RULE_VOTES
+from assets.project import Project, Task
+from assets.quality.suites import Expectation, Suite, expect_fact, expect_known_sources, expect_rows, expect_task_answers, suite
+from assets.schemas import (
+    ANNOTATIONS,
+    ANNOTATOR_AGREEMENT,
+    ANNOTATORS,
+    LABELED_DOCUMENTS,
+    LABELING_QUEUE,
+    LABELING_TASKS,
+    REJECTED_VOTES,
+    RULE_VOTES,
+)
 
 
 def annotations(project: Project) -> Suite:
@@ -47,33 +57,44 @@ def labeled_documents(project: Project) -> Suite:
     share = (
         "Every share lies between 0 and 1, one for each label or span." if project.task.has_lists else "Every distribution adds up to 1."
     )
+    settings = project.labeling.gold
+    gold = f"Of {settings.min_answers} answers to gold questions or more, at least {settings.min_accuracy:.0%} are right."
     return suite(
         LABELED_DOCUMENTS,
         *expect_task_answers(project.task, "Every label is one of the task's, or missing."),
         expect_fact("annotators_agree", f"{measure} every source is at least {threshold:g}.", "sources_below_agreement", maximum=0),
+        expect_fact("annotators_pass_gold", gold, "gold_failed", maximum=0),
         expect_fact("distributions_add_up", share, "distribution_error", minimum=0, maximum=1e-6),
     )
 
 
 def annotators(project: Project) -> Suite:
-    """What is known of annotators is of the task's labels; who votes suspiciously is shown, and stops nothing."""
+    """What is known of annotators is of the task's answers; who votes suspiciously is shown, and stops nothing."""
     return suite(
         ANNOTATORS,
-        expect_rows(
-            "labels_are_the_tasks",
-            "Every commonest answer is one of the task's labels.",
-            "column_values_to_be_in_set",
-            column="commonest_label",
-            value_set=list(project.task.labels),
-        ),
+        *expect_commonest_answers(project.task),
         expect_fact(
             "nobody_votes_suspiciously",
-            "No annotator always gives the same answer, or agrees less than by chance.",
+            "No annotator fails gold questions, always gives the same answer, agrees less than by chance, or is too fast to have read.",
             "suspicious_annotators",
             maximum=0,
             severity="WARN",
         ),
     )
+
+
+def expect_commonest_answers(task: Task) -> tuple[Expectation, ...]:
+    """The promise that what an annotator says most often is an answer of the task; of lists their shape."""
+    if task.has_lists:
+        name, meaning = "answers_have_their_shape", "Every commonest answer is a JSON list."
+        return (expect_rows(name, meaning, "column_values_to_match_regex", column="commonest_label", regex=answer_pattern(task)),)
+    name, meaning = "labels_are_the_tasks", "Every commonest answer is one of the task's labels."
+    return (expect_rows(name, meaning, "column_values_to_be_in_set", column="commonest_label", value_set=list(task.labels)),)
+
+
+def annotator_agreement(project: Project) -> Suite:
+    """Agreement is of the project's sources."""
+    return suite(ANNOTATOR_AGREEMENT, expect_known_sources(project))
 
 
 def labeling_queue(_project: Project) -> Suite:

@@ -8,13 +8,18 @@ mix takes from each in turn by its share:
 - `balance`: first those that seem to have the label which the fewest confident documents have;
 - `random`: any, by a hash of the id: the part of what people label from which rates can be estimated.
 
+Between them lie gold questions, whose answer is known (`gold.py`): those that the fewest people answered first, in places that nobody can
+guess.
+
 Does not belong here: deciding labels (`consensus.py`).
 """
 
 from collections.abc import Mapping
 
+import numpy as np
 import pandas as pd
 
+from assets.labeling.gold import GOLD_SQL
 from assets.project import QueueStrategy
 from assets.schemas import LABELING_QUEUE
 
@@ -44,6 +49,15 @@ WITH waiting AS (
 SELECT * FROM ranked WHERE least(uncertainty, disagreement, balance, random) <= $budget ORDER BY uncertainty
 """
 
+# The newest revision of each document whose answer is known, the least asked first.
+GOLD_QUESTIONS_SQL = f"""
+SELECT document_id, source, language, text, 'gold' AS reason, confidence, votes_count
+FROM labeled_documents JOIN ({GOLD_SQL}) USING (document_id)
+JOIN (SELECT document_id, text, source, external_id, revision FROM clean_documents
+      QUALIFY row_number() OVER (PARTITION BY source, external_id ORDER BY revision DESC) = 1) USING (document_id, source)
+ORDER BY human_votes_count, hash(document_id), document_id LIMIT $budget
+"""
+
 
 def rank(candidates: pd.DataFrame, mix: Mapping[QueueStrategy, float], budget: int) -> pd.DataFrame:
     """Take documents from the strategies in turn, by their shares, until the budget is spent or none is left.
@@ -70,3 +84,22 @@ def rank(candidates: pd.DataFrame, mix: Mapping[QueueStrategy, float], budget: i
         counts[name] += 1
     chosen = candidates.loc[list(taken)].assign(strategy=list(taken.values()), position=range(1, len(taken) + 1))
     return chosen[LABELING_QUEUE.column_names()].reset_index(drop=True)
+
+
+def mix_in_gold(queue: pd.DataFrame, gold: pd.DataFrame, share: float, budget: int) -> pd.DataFrame:
+    """The queue with gold questions in it, one at a place of its own in each stretch of the same length.
+
+    Args:
+        queue: One row per document, columns of `labeling_queue`, most useful first.
+        gold: One row per gold question, in the order of asking: columns of `labeling_queue` less `position` and `strategy`.
+        share: Of the questions that should be gold, 0 to 1 (exclusive); fewer where there are not enough. An empty queue stays empty.
+        budget: Most documents; the least useful ones make room.
+    """
+    wanted = min(int(share * budget), round(share / (1 - share) * len(queue)), len(gold))
+    if not wanted:
+        return queue
+    queue, gold = queue.head(budget - wanted), gold.head(wanted).assign(strategy="gold")
+    stretch = len(queue) / wanted
+    places = (np.arange(wanted) + pd.util.hash_array(gold["document_id"].to_numpy(dtype=object)) / 2.0**64) * stretch
+    mixed = pd.concat([queue.assign(place=np.arange(len(queue)) + 0.5), gold.assign(place=places)]).sort_values("place", ignore_index=True)
+    return mixed.assign(position=range(1, len(mixed) + 1))[LABELING_QUEUE.column_names()]

@@ -17,15 +17,15 @@ from resources.lakehouse import Lakehouse
 VOTES = "votes"
 """Who suggests an answer where no model does: the consensus so far."""
 
-# The queue in its order, with what the champion says, else what the votes so far say.
+# The queue in its order, with what the champion says, else what the votes so far say; of gold questions that would be the answer.
 QUESTIONS_SQL = f"""
 SELECT q.document_id, q.source, q.language, q.text, q.position,
     coalesce(p.label, l.label) AS suggestion,
     CASE WHEN p.label IS NOT NULL THEN p.model_id WHEN l.label IS NOT NULL THEN '{VOTES}' END AS suggested_by,
-    coalesce(p.confidence, q.confidence) AS confidence
+    coalesce(p.confidence, CASE WHEN l.label IS NOT NULL THEN q.confidence END) AS confidence
 FROM labeling_queue q
 LEFT JOIN (SELECT document_id, model_id, label, confidence FROM queue_predictions) p USING (document_id)
-LEFT JOIN (SELECT document_id, label FROM labeled_documents) l USING (document_id)
+LEFT JOIN (SELECT document_id, label FROM labeled_documents) l ON l.document_id = q.document_id AND q.strategy <> 'gold'
 ORDER BY q.position
 """
 SENT_SQL = "SELECT document_id FROM labeling_tasks WHERE server_url = $url LIMIT 1"

@@ -29,9 +29,9 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 BYTE_ORDER_MARK = "\ufeff"
 """At the start of a CSV file: without it, spreadsheets do not read UTF-8."""
 
-# The queue with the present consensus, most useful first.
+# The queue with the present consensus, most useful first; of gold questions that would be the answer, so it is not shown.
 QUEUE_SQL = """
-SELECT q.document_id, q.source, q.language, q.text, l.label AS suggestion
+SELECT q.document_id, q.source, q.language, q.text, CASE WHEN q.strategy <> 'gold' THEN l.label END AS suggestion
 FROM labeling_queue q LEFT JOIN (SELECT document_id, label FROM labeled_documents) l USING (document_id)
 ORDER BY q.position LIMIT $limit
 """

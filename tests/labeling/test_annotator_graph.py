@@ -2,6 +2,7 @@
 
 import pytest
 
+from assets.labeling.sheets import QUEUE_SQL
 from assets.project import Project
 from dagster_project.queries import trace_document
 
@@ -67,10 +68,59 @@ def test_the_ledger_is_part_of_the_increment_that_it_decided(contested):
     assert increment.counts.rows_unaccounted == 0
 
 
-def test_tasks_with_lists_as_answers_have_no_ledger(platform, files_source, project_of):
-    records = [{"id": "1", "text": "A lamp for the desk and the wall.", "ratings": [{"annotator": "Ann", "labels": ["light"]}]}]
+def test_tasks_with_lists_as_answers_have_a_ledger_of_their_own(platform, files_source, project_of):
+    votes = [{"annotator": "Ann", "labels": ["light"], "seconds": 4.0}, {"annotator": "李雷", "labels": ["light", "木头"]}]
+    records = [{"id": "1", "text": "A lamp for the desk and the wall.", "ratings": votes}]
     project = project_of([files_source("shop", records)]).model_dump(mode="json")
     project["task"] = {"kind": "multi_label_classification", "labels": ["light", "木头"]}
     platform.configure(Project.model_validate(project))
     assert platform.run("refresh").failed_steps == {}
-    assert platform.rows("annotators", "annotator_id") == []
+    rows = platform.rows("annotators", "annotator_id", "commonest_label", "round(agreement_ratio, 3)", "median_seconds IS NOT NULL")
+    assert rows == [("Ann", '["light"]', 0.667, True), ("李雷", '["light","木头"]', 0.667, False)]
+
+
+GOLD = {"annotators": ["专家"], "min_answers": 4, "min_accuracy": 0.7, "share": 0.25}
+
+
+def configure_gold(platform, files_source, project_of, bo, **settings):
+    """Six documents that the expert answered, and one that Bo did not see yet; Bo's answers are right or wrong."""
+    records = [record(number, {"专家": "right", "Bo": bo}) for number in range(6)] + [record(6, {"Ann": "right"})]
+    labeling = {"min_human_votes": 3, "rules": {"enabled": []}, "gold": GOLD | settings}
+    platform.configure(project_of([files_source("shop", records)], labeling=labeling))
+
+
+def test_known_answers_are_labels_and_are_asked_again_as_gold_questions(platform, files_source, project_of):
+    configure_gold(platform, files_source, project_of, "right")
+    assert platform.run("refresh").succeeded
+    confident = platform.rows("labeled_documents JOIN clean_documents USING (document_id) WHERE is_confident", "external_id", "confidence")
+    assert confident == [(f"r{number}", 1.0) for number in range(6)]
+    assert platform.rows("labeling_queue", "strategy", "reason") == [("uncertainty", "too_few_votes")]
+    files_source("shop", [record(number, {"Ann": "right"}) for number in range(7, 10)], "two.jsonl")
+    assert platform.run("refresh").succeeded
+    strategies = [strategy for (strategy,) in platform.rows("labeling_queue", "strategy")]
+    assert strategies.count("gold") == 1
+    assert platform.rows("annotators WHERE gold_count > 0", "annotator_id", "gold_count", "gold_ratio") == [("Bo", 6, 1.0)]
+
+
+def test_labels_are_refused_when_too_few_gold_questions_are_answered_rightly(platform, files_source, project_of):
+    configure_gold(platform, files_source, project_of, "wrong")
+    outcome = platform.run("refresh")
+    assert "labeled_documents: annotators_pass_gold (ERROR)" in outcome.failed_checks
+    assert platform.rows("labeled_documents", "label") == []
+    configure_gold(platform, files_source, project_of, "wrong", min_accuracy=0.0)
+    assert platform.run("refresh").succeeded
+    assert len(platform.rows("labeled_documents", "label")) == 7
+
+
+def test_few_answers_to_gold_questions_are_not_judged(platform, files_source, project_of):
+    configure_gold(platform, files_source, project_of, "wrong", min_answers=7)
+    assert platform.run("refresh").succeeded
+
+
+def test_a_sheet_does_not_tell_the_answer_of_a_gold_question(platform, files_source, project_of):
+    configure_gold(platform, files_source, project_of, "right", share=0.5)
+    assert platform.run("refresh").succeeded
+    queue = platform.lakehouse.read(QUEUE_SQL, {"limit": 10})
+    is_gold = queue["document_id"].isin([key for (key,) in platform.rows("labeling_queue WHERE strategy = 'gold'", "document_id")])
+    assert queue[is_gold]["suggestion"].isna().tolist() == [True]
+    assert queue[~is_gold]["suggestion"].notna().tolist() == [True]

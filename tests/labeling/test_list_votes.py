@@ -92,7 +92,11 @@ def test_no_votes_are_fine():
 
 
 def counts(*rows):
-    return pd.DataFrame(rows, columns=["source", "document_id", "label", "votes"]).assign(value=None)
+    return pd.DataFrame(rows, columns=["source", "document_id", "label", "votes"]).assign(value=None, month="2026-01")
+
+
+def main(agreements):
+    return [agreement for agreement in agreements if agreement.is_main]
 
 
 def spans(*places):
@@ -115,8 +119,8 @@ def spans(*places):
     ],
 )
 def test_agreement_on_spans_is_the_f1_of_people_by_people(rows, score):
-    (found,) = measure_agreement(counts(*rows), ENTITIES)
-    assert (found.level, found.documents) == ("spans", 1)
+    (found,) = main(measure_agreement(counts(*rows), ENTITIES))
+    assert (found.level, found.documents_count) == ("spans", 1)
     assert found.score == pytest.approx(score)
 
 
@@ -130,8 +134,8 @@ def test_no_two_people_or_no_span_is_no_agreement(rows):
 def test_agreement_on_several_labels_is_the_mean_alpha_of_each():
     # sport: one vote for and one against on both documents, alpha -0.5 as in test_agreement.py; 政治: perfect; money: nobody chose it
     rows = [("票", "a", '["sport","政治"]', 1), ("票", "a", '["政治"]', 1), ("票", "b", '["sport"]', 1), ("票", "b", "[]", 1)]
-    (found,) = measure_agreement(counts(*rows), TOPICS)
-    assert (found.level, found.documents, found.votes) == ("labels", 2, 4)
+    (found,) = main(measure_agreement(counts(*rows), TOPICS))
+    assert (found.level, found.documents_count, found.votes_count) == ("labels", 2, 4)
     assert found.score == pytest.approx((-0.5 + 1.0) / 2)
     assert measure_agreement(counts(*rows[:1]), TOPICS) == []
 

@@ -4,7 +4,8 @@ import duckdb
 import pandas as pd
 import pytest
 
-from assets.labeling.queue import CANDIDATES_SQL, rank
+from assets.labeling.queue import CANDIDATES_SQL, GOLD_QUESTIONS_SQL, mix_in_gold, rank
+from assets.schemas import LABELING_QUEUE
 
 WAITING = [  # document, cluster, confidence, votes, label, distribution
     ("a", "a", 0.50, 4, "坏", [0.5, 0.5]),
@@ -86,3 +87,60 @@ def test_a_strategy_that_sees_nothing_more_leaves_its_share_to_the_others():
 
 def test_without_candidates_the_queue_is_empty():
     assert ids({"uncertainty": 1}, waiting=[]) == []
+
+
+def questions(name, count):
+    rows = [(f"{name}{number:03}", "shop", "zh", "文本", 0, "random", "no_votes", 0.5, 0) for number in range(count)]
+    return pd.DataFrame(rows, columns=LABELING_QUEUE.column_names())
+
+
+@pytest.mark.parametrize(
+    ("queue", "gold", "share", "budget", "asked"),
+    [
+        (100, 50, 0.05, 100, 5),
+        (100, 50, 0.2, 100, 20),
+        (100, 3, 0.2, 100, 3),
+        (50, 50, 0.2, 100, 12),
+        (0, 50, 0.2, 100, 0),
+        (100, 50, 0.0, 100, 0),
+        (100, 0, 0.2, 100, 0),
+    ],
+)
+def test_gold_questions_have_their_share_of_the_queue(queue, gold, share, budget, asked):
+    mixed = mix_in_gold(questions("q", queue), questions("g", gold), share, budget)
+    assert (mixed["strategy"] == "gold").sum() == asked
+    assert len(mixed) == min(budget, queue + asked)
+    assert mixed["document_id"][mixed["strategy"] == "gold"].tolist() == [f"g{number:03}" for number in range(asked)]
+    assert mixed["document_id"][mixed["strategy"] != "gold"].tolist() == [f"q{number:03}" for number in range(len(mixed) - asked)]
+    assert list(mixed.columns) == LABELING_QUEUE.column_names()
+    if asked:
+        assert mixed["position"].tolist() == list(range(1, len(mixed) + 1))
+
+
+def test_gold_questions_lie_in_stretches_of_one_length_at_places_of_their_own():
+    mixed = mix_in_gold(questions("q", 200), questions("g", 10), 0.05, 200)
+    places = mixed["position"][mixed["strategy"] == "gold"].to_numpy() - 1
+    assert (places // 20).tolist() == list(range(10))
+    assert len({place % 20 for place in places}) > 5
+    assert mix_in_gold(questions("q", 200), questions("g", 10), 0.05, 200).equals(mixed)
+
+
+def test_gold_questions_that_the_fewest_people_answered_come_first_and_only_the_newest_revision():
+    documents = [("old", "x", 1, 1), ("new", "x", 2, 1), ("z", "z", 1, 3), ("y", "y", 1, 2), ("open", "open", 1, 0)]
+    frame = pd.DataFrame(documents, columns=["document_id", "external_id", "revision", "human_votes_count"])
+    frame = frame.assign(source="shop", language="zh", confidence=1.0, votes_count=1, text="文本")
+    votes = [
+        ("old", "专家", "好"),
+        ("new", "专家", "好"),
+        ("z", "专家", "好"),
+        ("y", "专家", "坏"),
+        ("y", "bo", "好"),
+        ("open", "bo", "好"),
+    ]
+    with duckdb.connect() as connection:
+        connection.register("labeled_documents", frame.drop(columns=["text", "external_id", "revision"]))
+        connection.register("clean_documents", frame)
+        connection.register("annotations", pd.DataFrame(votes, columns=["document_id", "annotator_id", "label"]))
+        found = connection.execute(GOLD_QUESTIONS_SQL, {"gold": ["专家"], "budget": 10}).df()
+    assert found["document_id"].tolist() == ["new", "y", "z"]
+    assert set(found["reason"]) == {"gold"}

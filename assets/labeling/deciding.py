@@ -1,0 +1,184 @@
+"""Wiring of `labeled_documents`: votes become labels; what the votes say of those who gave them is kept beside."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from assets.answers import count_outside_task
+from assets.labeling.agreement import PAIRS_SQL, VOTE_COUNTS_SQL, Agreement, measure_agreement, measure_pairs, to_rows
+from assets.labeling.annotators import (
+    NUMBERED_VOTES_SQL,
+    VOTED_DOCUMENTS_SQL,
+    VOTERS_SQL,
+    Learnt,
+    learn_annotators,
+)
+from assets.labeling.consensus import decide_answers, distribution_error
+from assets.labeling.gold import measure_gold
+from assets.labeling.rule_analysis import RULE_ANALYSIS_SQL, RuleAnalysis, analyse_rules, rule_table
+from assets.labeling.rules import competence_of_rules
+from assets.labeling.track_record import CONDUCT_SQL, GOLD_VOTES_SQL, keep_records, standing_among_others
+from assets.project import Gold, Project
+from resources.increments import BATCH_ROWS, Step
+from resources.lakehouse import Lakehouse
+
+SHOWN_ANNOTATORS = 50
+SHOWN_CHARS = 40
+RECORD_HEADINGS = (
+    *("annotator", "votes", "gold", "right on gold", "agreement", "accuracy", "seconds", "hasty", "commonest answer", "its share"),
+    "look at",
+)
+UPSTREAM = ("clean_documents", "annotations", "rule_votes")
+
+
+def decide_labels_of(step: Step, lakehouse: Lakehouse, project: Project) -> dict[str, Any]:
+    """Label the documents that have new votes or a new text, and those whose votes are worth something else now.
+
+    Returns:
+        Metadata for the UI.
+    """
+    for fact in ("distribution_error", "answers_outside_task", "gold_answers", "gold_right"):
+        step.measure(fact, 0.0)
+    learnt = learn(lakehouse, project) if step.has_new_input and not project.task.has_lists else None
+    for keys in step.changed_keys(UPSTREAM, "document_id"):
+        label_batch(step, keys, project, learnt)
+    if learnt:
+        label_overturned(step, learnt, project)
+    judge_gold(step, project.labeling.gold)
+    if not step.has_new_input:
+        for fact in ("suspicious_annotators", "sources_below_agreement"):
+            step.measure(fact, 0)
+        return {}
+    pairs = lakehouse.read(PAIRS_SQL)
+    records = record_annotators(step, lakehouse, project, learnt, pairs)
+    agreements = measure_agreement(lakehouse.read(VOTE_COUNTS_SQL), project.task) + measure_pairs(pairs, project.task)
+    record_agreement(step, agreements, project.labeling.min_agreement)
+    analyses = analyse_rules(lakehouse.read(RULE_ANALYSIS_SQL))
+    record_rules(step, analyses)
+    tables = {
+        "agreement": agreements and agreement_table(agreements),
+        "annotators": len(records) and annotator_table(records),
+        "labeling functions": analyses and rule_table(analyses),
+    }
+    return {name: dg.MetadataValue.md(table) for name, table in tables.items() if table}
+
+
+def learn(lakehouse: Lakehouse, project: Project) -> Learnt:
+    """What all published votes say of who gave them."""
+    task, settings = project.task, project.labeling
+    voters, documents = lakehouse.read(VOTERS_SQL), lakehouse.read(VOTED_DOCUMENTS_SQL, gold_of(project))
+    frames = {"voters": voters.assign(number=range(len(voters))), "documents": documents.assign(item=range(len(documents)))}
+    votes = lakehouse.read(NUMBERED_VOTES_SQL, {"labels": list(task.labels)}, frames)
+    return learn_annotators(votes, voters, documents, task.labels, settings.consensus, settings.rules.weight)
+
+
+def gold_of(project: Project) -> dict[str, Any]:
+    """The gold annotators, as statements want them."""
+    return {"gold": list(project.labeling.gold.annotators)}
+
+
+def label_overturned(step: Step, learnt: Learnt, project: Project) -> None:
+    """Decide anew, beside what has new votes, the documents whose label was owed to annotators of whom more is known now."""
+    decided = step.lookup_staged("labeled_documents", learnt.overturned)[["document_id"]]
+    keys = learnt.overturned[~learnt.overturned["document_id"].isin(decided["document_id"])]
+    for start in range(0, len(keys), BATCH_ROWS):
+        label_batch(step, keys.iloc[start : start + BATCH_ROWS], project, learnt)
+    step.measure("labels_overturned", len(keys))
+
+
+def label_batch(step: Step, keys: pd.DataFrame, project: Project, learnt: Learnt | None) -> None:
+    """Write the consensus of the documents of one batch; votes on documents that cleaning refused are skipped."""
+    documents = step.lookup("clean_documents", keys).sort_values("document_id", ignore_index=True)
+    wanted = documents[["document_id"]]
+    votes = pd.concat([step.lookup(table, wanted) for table in ("annotations", "rule_votes")], ignore_index=True)
+    reputation = learnt.reputation if learnt else None
+    decided = decide_answers(documents, votes, project.task, project.labeling, competence_of_rules(), reputation)
+    step.write("labeled_documents", decided)
+    step.count(rows_in=len(keys), rows_out=len(decided), rows_skipped=len(keys) - len(decided))
+    if project.task.has_lists:
+        add(step, "answers_outside_task", count_outside_task(decided["label"], project.task))
+    step.measure("distribution_error", max(distribution_error(decided, project.task), step.facts["distribution_error"]))
+    add(step, "labels_confident", float(decided["is_confident"].sum()))
+    answers, right = measure_gold(votes, project.task, project.labeling.gold.annotators)
+    add(step, "gold_answers", answers)
+    add(step, "gold_right", right)
+
+
+def add(step: Step, fact: str, value: float) -> None:
+    """Add to what was measured in earlier batches."""
+    step.measure(fact, step.facts.get(fact, 0.0) + value)
+
+
+def judge_gold(step: Step, gold: Gold) -> None:
+    """Whether people gave too few right answers to the gold questions among the documents of the increment, if enough to judge."""
+    answers, right = step.facts["gold_answers"], step.facts["gold_right"]
+    is_judged = answers >= gold.min_answers
+    step.measure("gold_failed", int(is_judged and right / answers < gold.min_accuracy))
+    if is_judged:
+        step.measure("gold_accuracy", right / answers)
+
+
+def record_annotators(step: Step, lakehouse: Lakehouse, project: Project, learnt: Learnt | None, pairs: pd.DataFrame) -> pd.DataFrame:
+    """Write what is known of every annotator, and how many should be looked at."""
+    conduct = lakehouse.read(CONDUCT_SQL)
+    standing = learnt.standing if learnt else standing_among_others(pairs, conduct, project.task)
+    gold_votes = lakehouse.read(GOLD_VOTES_SQL, gold_of(project))
+    records = keep_records(conduct, standing, gold_votes, project.task, project.labeling.gold)
+    step.write("annotators", records)
+    step.measure("suspicious_annotators", int(records["suspicion"].notna().sum()))
+    return records
+
+
+def record_agreement(step: Step, agreements: Sequence[Agreement], threshold: float) -> None:
+    """Keep the agreement of every source, and how many sources fall below the threshold."""
+    step.write("annotator_agreement", to_rows(agreements))
+    step.measure("sources_below_agreement", sum(found.is_main and found.score < threshold for found in agreements))
+    for found in agreements:
+        if found.is_main:
+            step.measure(f"{'agreement_f1' if found.level == 'spans' else 'agreement_alpha'}: {found.source}", found.score)
+
+
+def record_rules(step: Step, analyses: Sequence[RuleAnalysis]) -> None:
+    """Keep how much each labeling function votes on, and how often people say the same."""
+    for rule in analyses:
+        step.measure(f"coverage: {rule.annotator_id}", rule.coverage)
+        if rule.accuracy is not None:
+            step.measure(f"accuracy: {rule.annotator_id}", rule.accuracy)
+
+
+def agreement_table(agreements: Sequence[Agreement]) -> str:
+    """Agreement as a Markdown table."""
+
+    def lines() -> Iterator[str]:
+        yield "| source | votes | measure | level | score | documents | number of votes |"
+        yield "|---|---|---|---|---|---|---|"
+        for found in agreements:
+            measure = found.measure.replace("_", " ")
+            counts = f"{found.documents_count} | {found.votes_count}"
+            yield f"| {found.source} | {in_a_cell(found.part)} | {measure} | {found.level} | {found.score:.3f} | {counts} |"
+
+    return "\n".join(lines())
+
+
+def annotator_table(records: pd.DataFrame) -> str:
+    """What is known of annotators as a Markdown table: those who should be looked at first, then those with most votes."""
+    shares = ["gold_ratio", "agreement_ratio", "accuracy_ratio", "median_seconds", "hasty_ratio", "commonest_ratio"]
+    shown = records.sort_values(["suspicion", "votes_count"], ascending=[True, False], na_position="last").head(SHOWN_ANNOTATORS)
+
+    def lines() -> Iterator[str]:
+        yield f"| {' | '.join(RECORD_HEADINGS)} |"
+        yield "|---" * len(RECORD_HEADINGS) + "|"
+        for row in shown.to_dict("records"):
+            gold, agreement, accuracy, seconds, hasty, commonest = ("–" if pd.isna(row[name]) else f"{row[name]:.2f}" for name in shares)
+            known = f"{row['votes_count']} | {row['gold_count']} | {gold} | {agreement} | {accuracy} | {seconds} | {hasty}"
+            answer = in_a_cell(str(row["commonest_label"])[:SHOWN_CHARS])
+            yield f"| {in_a_cell(row['annotator_id'])} | {known} | {answer} | {commonest} | {(row['suspicion'] or '').replace('_', ' ')} |"
+
+    return "\n".join(lines())
+
+
+def in_a_cell(text: str) -> str:
+    """Text that does not break a Markdown table."""
+    return text.replace("|", "\\|").replace("\n", " ")
