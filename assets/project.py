@@ -254,7 +254,7 @@ class Gold(Section):
 
 
 QueueStrategy = Literal["uncertainty", "disagreement", "balance", "random"]
-Consensus = Literal["auto", "majority", "weighted_majority", "one_coin", "dawid_skene", "mace"]
+Consensus = Literal["auto", "majority", "weighted_majority", "one_coin", "dawid_skene", "mace", "ratings"]
 
 
 class Labeling(Section):
@@ -263,7 +263,8 @@ class Labeling(Section):
     consensus: Consensus = Field(
         "auto",
         description="How votes for one label per text become a consensus: all people alike (`majority`), by agreement with the majority, "
-        "or by what is learnt of each annotator. `auto` is `dawid_skene` where every person has a name, else `majority`.",
+        "by what is learnt of each annotator, or for numeric votes by what the mean of many would be (`ratings`). `auto` is `dawid_skene` "
+        "where every person has a name, else `majority`.",
     )
     rules: RuleSettings = RuleSettings()
     gold: Gold = Gold()
@@ -321,6 +322,15 @@ class Project(Section):
         doubled = sorted({name for name in names if names.count(name) > 1})
         if doubled:
             raise ValueError(f"expected distinct source names, found {doubled} more than once")
+        return self
+
+    @model_validator(mode="after")
+    def ratings_have_a_scale(self) -> Self:
+        """Ratings can only decide where there are some."""
+        if self.labeling.consensus == "ratings" and self.task.rating is None:
+            raise ValueError(
+                "labeling.consensus: expected `task.rating` beside `ratings`, found none; describe the scale or choose another consensus"
+            )
         return self
 
     def source(self, name: str) -> FilesSource | FeedSource | SqlSource | BucketSource:

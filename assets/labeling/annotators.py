@@ -15,6 +15,7 @@ import pandas as pd
 
 from assets.labeling.aggregation import Aggregation, Method, Votes, aggregate
 from assets.labeling.gold import GOLD_SQL
+from assets.labeling.rated_sources import RatedSources
 from assets.project import Consensus
 
 Floats = npt.NDArray[np.float64]
@@ -104,11 +105,13 @@ class Learnt:
         reputation: Of the annotators; None where every vote weighs what the project says (`majority`).
         standing: One row per annotator that voted: columns of `STANDING`.
         overturned: Ids of documents whose published label is no longer the one that the votes on them speak for.
+        rated: How sources are rated, where ratings decide.
     """
 
     reputation: Reputation | None
     standing: pd.DataFrame
     overturned: pd.DataFrame
+    rated: RatedSources | None = None
 
 
 def voters_of(votes: pd.DataFrame) -> pd.Series:
@@ -118,12 +121,16 @@ def voters_of(votes: pd.DataFrame) -> pd.Series:
 
 
 def choose_method(wanted: Consensus, voters: pd.DataFrame) -> Method:
-    """The method that `auto` stands for: Dawid and Skene where every person has a name, as benchmarks/consensus.py found; else majority.
+    """How annotators are learnt of: `auto` is Dawid and Skene where all people have names, as benchmarks/consensus.py found; else majority.
+
+    Where ratings decide, annotators are measured by the majority.
 
     Args:
         wanted: As the project file has it.
         voters: One row per annotator: `voter`, `voter_kind`.
     """
+    if wanted == "ratings":
+        return "majority"
     if wanted != "auto":
         return wanted
     people = voters.loc[voters["voter_kind"] == "human", "voter"]

@@ -4,9 +4,9 @@ Each label's share is the weight of its votes, or its probability by what was le
 the posterior probability that the leading label beats the runner-up among annotators like these, under a uniform prior: with n1 and n2
 weighted votes for the two, P(p > 1/2) for p ~ Beta(n1 + 1, n2 + 1) (Gelman et al., Bayesian Data Analysis, 3rd ed., section 2.1). With a
 learnt probability the votes are split by it: however much is known of an annotator, one vote never says more than one vote can. Ties go
-to the label that comes first in the task. Where any number of labels may fit, each is decided by itself, chosen when more than half of
-the weight chose it, and the confidence is the least of them. Spans are decided in `span_consensus.py`; what is known beyond votes, in
-`gold.py`.
+to the label that comes first in the task. Ratings may be decided by how their source is rated (`rated_sources.py`). Where any number of
+labels may fit, each is decided by itself, chosen when more than half of the weight chose it, and the confidence is the least of them. Spans
+are decided in `span_consensus.py`; what is known beyond votes, in `gold.py`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,6 +18,7 @@ import pandas as pd
 from assets.answers import decode_labels, decode_spans, encode_labels, encode_spans
 from assets.labeling.annotators import Reputation
 from assets.labeling.gold import decide_by_gold
+from assets.labeling.rated_sources import RatedSources
 from assets.labeling.span_consensus import SpanVote, decide_spans
 from assets.project import Labeling, Task
 from assets.schemas import LABELED_DOCUMENTS
@@ -53,7 +54,12 @@ def lead_probability(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64
 
 
 def decide_labels(
-    documents: pd.DataFrame, votes: pd.DataFrame, labels: Sequence[str], settings: Labeling, reputation: Reputation | None = None
+    documents: pd.DataFrame,
+    votes: pd.DataFrame,
+    labels: Sequence[str],
+    settings: Labeling,
+    reputation: Reputation | None = None,
+    rated: RatedSources | None = None,
 ) -> pd.DataFrame:
     """One consensus per document.
 
@@ -63,6 +69,7 @@ def decide_labels(
         labels: The task's labels, in order.
         settings: Rule weight and quorum.
         reputation: What was learnt of the annotators; None weighs all people alike.
+        rated: How sources are rated, which then decides the documents with ratings; None takes the label of each rating as a vote.
 
     Returns:
         One row per document, columns of `labeled_documents`. `is_confident` is false with a reason: `no_votes`, `too_few_votes`
@@ -83,7 +90,8 @@ def decide_labels(
         weights = distribution * total[:, None]
     leading = pd.Series(np.array(labels, dtype=object)[weights.argmax(axis=1)])
     decided = pd.DataFrame({"label": leading.where(total > 0, None), "distribution": list(distribution)})
-    return _complete(documents, votes, decided.assign(confidence=lead_probability(weights)), settings)
+    decided = decided.assign(confidence=lead_probability(weights))
+    return _complete(documents, votes, _with_ratings(decided, index, votes, rated) if rated else decided, settings)
 
 
 def decide_answers(
@@ -93,6 +101,7 @@ def decide_answers(
     settings: Labeling,
     competence: Mapping[str, frozenset[str]] | None = None,
     reputation: Reputation | None = None,
+    rated: RatedSources | None = None,
 ) -> pd.DataFrame:
     """One consensus per document, whatever the task; see `decide_labels`.
 
@@ -103,6 +112,7 @@ def decide_answers(
         settings: Rule weight and quorum.
         competence: For spans: the labels that an annotator looks for, by id; who is not named looks for all.
         reputation: For one label per text: what was learnt of the annotators.
+        rated: For one label per text: how sources are rated.
 
     Raises:
         ValueError: A vote is no answer of the task.
@@ -112,8 +122,15 @@ def decide_answers(
         weight = votes["voter_kind"].map({"rule": settings.rules.weight}).fillna(1.0).astype(float)
         decided = _complete(documents, votes, decide(documents, votes.assign(weight=weight), task, competence or {}), settings)
     else:
-        decided = decide_labels(documents, votes, task.labels, settings, reputation)
+        decided = decide_labels(documents, votes, task.labels, settings, reputation, rated)
     return decide_by_gold(decided, votes, task, settings.gold.annotators)
+
+
+def _with_ratings(decided: pd.DataFrame, documents: pd.Index, votes: pd.DataFrame, rated: RatedSources) -> pd.DataFrame:
+    """Decisions, one row per document, with those of ratings by people where there are some."""
+    ratings = votes[(votes["voter_kind"] == "human") & votes["value"].notna()]
+    of_ratings = rated.decide(ratings).reindex(documents).reset_index(drop=True)
+    return of_ratings.where(of_ratings["label"].notna(), decided).astype({"confidence": float})
 
 
 def _decide_label_sets(documents: pd.DataFrame, votes: pd.DataFrame, task: Task, _competence: Mapping[str, frozenset[str]]) -> pd.DataFrame:

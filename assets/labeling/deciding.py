@@ -1,6 +1,7 @@
 """Wiring of `labeled_documents`: votes become labels; what the votes say of those who gave them is kept beside."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -17,6 +18,7 @@ from assets.labeling.annotators import (
 )
 from assets.labeling.consensus import decide_answers, distribution_error
 from assets.labeling.gold import measure_gold
+from assets.labeling.rated_sources import RATINGS_SQL, learn_sources, overturned_by_ratings
 from assets.labeling.rule_analysis import RULE_ANALYSIS_SQL, RuleAnalysis, analyse_rules, rule_table
 from assets.labeling.rules import competence_of_rules
 from assets.labeling.track_record import CONDUCT_SQL, GOLD_VOTES_SQL, keep_records, standing_among_others
@@ -71,7 +73,12 @@ def learn(lakehouse: Lakehouse, project: Project) -> Learnt:
     voters, documents = lakehouse.read(VOTERS_SQL), lakehouse.read(VOTED_DOCUMENTS_SQL, gold_of(project))
     frames = {"voters": voters.assign(number=range(len(voters))), "documents": documents.assign(item=range(len(documents)))}
     votes = lakehouse.read(NUMBERED_VOTES_SQL, {"labels": list(task.labels)}, frames)
-    return learn_annotators(votes, voters, documents, task.labels, settings.consensus, settings.rules.weight)
+    learnt = learn_annotators(votes, voters, documents, task.labels, settings.consensus, settings.rules.weight)
+    if settings.consensus != "ratings" or task.rating is None:
+        return learnt
+    ratings = lakehouse.read(RATINGS_SQL)
+    rated = learn_sources(ratings, task.rating, task.labels)
+    return replace(learnt, rated=rated, overturned=overturned_by_ratings(documents, rated.decide(ratings)))
 
 
 def gold_of(project: Project) -> dict[str, Any]:
@@ -93,8 +100,8 @@ def label_batch(step: Step, keys: pd.DataFrame, project: Project, learnt: Learnt
     documents = step.lookup("clean_documents", keys).sort_values("document_id", ignore_index=True)
     wanted = documents[["document_id"]]
     votes = pd.concat([step.lookup(table, wanted) for table in ("annotations", "rule_votes")], ignore_index=True)
-    reputation = learnt.reputation if learnt else None
-    decided = decide_answers(documents, votes, project.task, project.labeling, competence_of_rules(), reputation)
+    known = (learnt.reputation, learnt.rated) if learnt else (None, None)
+    decided = decide_answers(documents, votes, project.task, project.labeling, competence_of_rules(), *known)
     step.write("labeled_documents", decided)
     step.count(rows_in=len(keys), rows_out=len(decided), rows_skipped=len(keys) - len(decided))
     if project.task.has_lists:

@@ -5,6 +5,9 @@ those means are distributed in a source is not assumed but estimated from all it
 Wolfowitz, 1956; by EM on a grid: Laird, JASA 73, 1978), so that a source of extreme opinions pulls a few ratings outwards, and one of
 lukewarm ones inwards. The spread is that within texts.
 
+A text's label is that of its expected mean, its distribution what the labels of many ratings would be, and its confidence the probability
+that the mean lies where that label is given.
+
 Belongs here: arrays in, arrays out. Does not belong here: labels of one kind and another (`aggregation.py`), quorum (`consensus.py`).
 """
 
@@ -81,6 +84,40 @@ def decide_ratings(text: Ints, rating: Floats, texts: int, model: RatingModel) -
     posterior = _likelihood(text, rating, texts, model.grid, model.spread) * model.share
     posterior = posterior / posterior.sum(axis=1, keepdims=True)
     return RatingConsensus(posterior, posterior @ model.grid)
+
+
+@dataclass(frozen=True)
+class RatedLabels:
+    """What ratings say of labels that are given from some threshold on.
+
+    Attributes:
+        label: The label of the expected mean, (texts,), as its place among the thresholds.
+        distribution: Share of each label among the ratings that many people would give, (texts, labels).
+        confidence: Probability that the mean is one of that label, (texts,).
+    """
+
+    label: npt.NDArray[np.int64]
+    distribution: Floats
+    confidence: Floats
+
+
+def label_ratings(found: RatingConsensus, model: RatingModel, thresholds: Floats) -> RatedLabels:
+    """Labels of texts.
+
+    Args:
+        found: What is known of the texts' means.
+        model: How texts of their source are rated.
+        thresholds: Lowest rating of each label, (labels,), rising; lower ratings get the first label.
+    """
+    from scipy.special import ndtr  # not while definitions load
+
+    upper = np.append(thresholds[1:], np.inf)
+    below = ndtr((upper - model.grid[:, None]) / model.spread)
+    of_grid = np.diff(below, axis=1, prepend=0.0)
+    label = np.searchsorted(upper, found.mean, side="right")
+    is_of_label = np.searchsorted(upper, model.grid, side="right") == label[:, None]
+    confidence: Floats = (found.posterior * is_of_label).sum(axis=1)
+    return RatedLabels(label, found.posterior @ of_grid, np.minimum(confidence, 1.0))
 
 
 def _spread_within(text: Ints, rating: Floats) -> float:
