@@ -253,7 +253,7 @@ class Gold(Section):
     min_answers: int = Field(20, ge=1, description="Fewer answers to gold questions are not judged.")
 
 
-QueueStrategy = Literal["uncertainty", "disagreement", "balance", "random"]
+QueueStrategy = Literal["uncertainty", "disagreement", "balance", "diversity", "random"]
 Consensus = Literal["auto", "majority", "weighted_majority", "one_coin", "dawid_skene", "mace", "ratings"]
 
 
@@ -285,6 +285,16 @@ class Labeling(Section):
         min_length=1,
         description="Share of the queue that each strategy fills; `{random: 1}` draws documents as they come.",
     )
+
+    embeddings: bool = Field(
+        False,
+        description="Embed clean documents with `training.base_model`, for `label_issues`; `diversity` in `queue_mix` asks for it too.",
+    )
+
+    @property
+    def uses_embeddings(self) -> bool:
+        """Whether something needs the vectors of documents."""
+        return self.embeddings or "diversity" in self.queue_mix
 
     @property
     def guideline_version(self) -> str | None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
-ColumnType = Literal["VARCHAR", "DOUBLE", "BIGINT", "BOOLEAN", "TIMESTAMPTZ", "DOUBLE[]", "UBIGINT[]"]
+ColumnType = Literal["VARCHAR", "DOUBLE", "BIGINT", "BOOLEAN", "TIMESTAMPTZ", "DOUBLE[]", "FLOAT[]", "UBIGINT[]"]
 
 
 @dataclass(frozen=True)
@@ -421,6 +421,20 @@ LABELING_QUEUE = Table(
     may_be_empty=True,
 )
 
+DOCUMENT_EMBEDDINGS = Table(
+    "document_embeddings",
+    "document_embeddings",
+    "One row per clean document and base model, where the project uses embeddings: its text as a vector.",
+    (
+        DOCUMENT_ID,
+        Column("encoder", "VARCHAR", "The base model: its name, `@`, and the first digits of its fingerprint."),
+        Column("embedding", "FLOAT[]", "Mean of the last layer's states, of length 1: dot products are cosines."),
+    ),
+    ("document_id", "encoder"),
+    latest_by_key=True,
+    may_be_empty=True,
+)
+
 QUEUE_PREDICTIONS = Table(
     "queue_predictions",
     "queue_predictions",
@@ -636,6 +650,7 @@ TABLES: dict[str, Table] = {
         ANNOTATORS,
         ANNOTATOR_AGREEMENT,
         LABELING_QUEUE,
+        DOCUMENT_EMBEDDINGS,
         QUEUE_PREDICTIONS,
         LABELING_TASKS,
         TRAINING_DATASET,

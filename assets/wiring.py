@@ -24,7 +24,7 @@ Materialized: TypeAlias = dg.MaterializeResult  # bare: Dagster reads the annota
 ProjectResource = dg.ResourceParam[Project]
 
 # Columns that hold people's words: previews in the UI leave them out, because Dagster keeps metadata unencrypted and for ever.
-PRIVATE_COLUMNS = ("text", "title", "tokens", "url", "detail", "uri", "cursor_value", "ratings", "distribution", "bands")
+PRIVATE_COLUMNS = ("text", "title", "tokens", "url", "detail", "uri", "cursor_value", "ratings", "distribution", "bands", "embedding")
 
 
 class Refresh(dg.Config):

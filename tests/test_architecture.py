@@ -20,6 +20,7 @@ WIRING = {
     "receiving.py",
     "sending.py",
     "deciding.py",
+    "embedding.py",
 }
 OUTSIDE = ("dagster", "resources", "boto3", "botocore", "sqlalchemy", "duckdb", "httpx2", "tantivy")
 SHARED = {

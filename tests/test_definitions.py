@@ -24,6 +24,7 @@ GROUPS = {
         "hyperparameter_search",
         "learning_curve",
         "ablation_report",
+        "document_embeddings",
         "queue_predictions",
     },
 }

@@ -10,6 +10,7 @@ from assets.code_version import code_version
 from assets.schemas import (
     ABLATION_REPORT,
     CHAMPION_MODEL,
+    DOCUMENT_EMBEDDINGS,
     EVALUATION_REPORT,
     FINE_TUNED_MODEL,
     HYPERPARAMETER_SEARCH,
@@ -18,6 +19,7 @@ from assets.schemas import (
 )
 from assets.tags import GPU_OP_TAGS, GPU_POOL, GPU_TAGS
 from assets.training.describing import report_model, show_newest_report
+from assets.training.embedding import embed_documents
 from assets.training.fitting import current_dataset, train
 from assets.training.promoting import Bench, judge_candidates, track_models
 from assets.training.registry import UNREPORTED_SQL, identify_model, model_row, recipe_of
@@ -107,6 +109,23 @@ def champion_model(
     if problem:
         context.log.warning(f"champion_model: {problem}")
     return materialized(step, metadata | ({"tracking": problem} if problem else {}))
+
+
+@dg.asset(deps=["clean_documents"], **asset_options(DOCUMENT_EMBEDDINGS, ["pytorch"]))
+def document_embeddings(
+    context: dg.AssetExecutionContext,
+    config: Refresh,
+    lakehouse: LakehouseResource,
+    project: ProjectResource,
+    object_store: ObjectStoreResource,
+    compute: ComputeResource,
+) -> Materialized:
+    """Clean documents as vectors by the frozen base model, for diversity and for label issues; nothing where the project uses neither."""
+    options: dict[str, Any] = {"full_refresh": config.full_refresh, "package": PACKAGE}
+    bench = Bench(object_store, compute, project)
+    with step_of(context, lakehouse, "document_embeddings", upstream=["clean_documents"], following="journal", **options) as step:
+        metadata = embed_documents(step, lakehouse, bench, context.log.info, again=config.full_refresh)
+    return materialized(step, metadata)
 
 
 @dg.asset(deps=["labeling_queue"], **asset_options(QUEUE_PREDICTIONS, ["pytorch"]))

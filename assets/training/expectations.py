@@ -5,6 +5,7 @@ from assets.quality.suites import Suite, expect_fact, expect_rows, expect_task_a
 from assets.schemas import (
     ABLATION_REPORT,
     CHAMPION_MODEL,
+    DOCUMENT_EMBEDDINGS,
     EVALUATION_REPORT,
     FINE_TUNED_MODEL,
     HYPERPARAMETER_SEARCH,
@@ -126,6 +127,14 @@ def ablation_report(_project: Project) -> Suite:
             maximum=0.2,
             severity="WARN",
         ),
+    )
+
+
+def document_embeddings(_project: Project) -> Suite:
+    """Vectors have the length 1."""
+    return suite(
+        DOCUMENT_EMBEDDINGS,
+        expect_fact("vectors_have_length_one", "Every vector has the length 1, up to rounding.", "length_error", minimum=0, maximum=1e-3),
     )
 
 

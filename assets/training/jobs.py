@@ -61,6 +61,17 @@ class ScoringJob(_Job):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
 
+class EmbeddingJob(_Job):
+    """Embed every Parquet file of a folder (columns `document_id`, `text`) with a base model; the output folder gets one file for each."""
+
+    base_model: str
+    max_tokens: int
+    texts_folder: Path
+    output_folder: Path
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+
+
 class SearchJob(_Job):
     """Search training settings; `work_folder` is the search's own and keeps its record, so that the same job goes on where it was.
 
@@ -142,6 +153,15 @@ def read_scoring_job(path: Path) -> ScoringJob:
         JobError: It is missing, not JSON, or a key is unknown or wrong.
     """
     return _read_job(path, ScoringJob)
+
+
+def read_embedding_job(path: Path) -> EmbeddingJob:
+    """Read an embedding job file.
+
+    Raises:
+        JobError: It is missing, not JSON, or a key is unknown or wrong.
+    """
+    return _read_job(path, EmbeddingJob)
 
 
 def read_split(folder: Path, split: str, task: Task) -> pd.DataFrame:
