@@ -17,6 +17,10 @@ TEXT, LABEL, LABELS, SPANS = "text", "label", "labels", "spans"
 """Names of what is asked about, and of the controls with which people answer: one label, any number of labels, spans."""
 ANNOTATOR = "annotator"
 """Key of an annotation under which the name of its author is added to what the server sent."""
+ANNOTATION = "label_studio:"
+"""Begins the name of an annotation on the server, under which is remembered when it was last changed."""
+ASKED_FOR = "asked_for"
+"""Key of a task's data: why a document that was answered is asked again."""
 TITLE_CHARS = 50
 """Longest title of a project that Label Studio takes."""
 Language = Literal["en", "zh"]
@@ -80,7 +84,8 @@ def to_task(row: Mapping[str, Any], task: Task, guideline: str | None) -> dict[s
     """A task about one document.
 
     Args:
-        row: `document_id`, `source`, `language`, `text`; `suggestion` (an answer of the task, or missing), `suggested_by`, `confidence`.
+        row: `document_id`, `source`, `language`, `text`; `suggestion` (an answer of the task, or missing), `suggested_by`, `confidence`;
+            `asked_for`, why it is asked again, may be missing.
         task: The project's task.
         guideline: Version of the guideline that people are shown.
     """
@@ -92,6 +97,8 @@ def to_task(row: Mapping[str, Any], task: Task, guideline: str | None) -> dict[s
         "control": control_of(task),
         "guideline": guideline,
     }
+    if isinstance(row.get(ASKED_FOR), str):
+        data[ASKED_FOR] = row[ASKED_FOR]
     if not isinstance(row["suggestion"], str):
         return {"data": data}
     prediction = {
@@ -118,6 +125,11 @@ def to_results(answer: str, text: str, task: Task) -> list[dict[str, Any]]:
         ]
     chosen = list(decode_labels(answer, task.labels)) if control == LABELS else [answer]
     return [{"from_name": control, "to_name": TEXT, "type": "choices", "value": {"choices": chosen}}] if chosen else []
+
+
+def annotation_key(annotation: Mapping[str, Any]) -> str:
+    """Name of an annotation on the server."""
+    return f"{ANNOTATION}{annotation['id']}"
 
 
 def votes_of(task: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -253,8 +253,8 @@ class Gold(Section):
     min_answers: int = Field(20, ge=1, description="Fewer answers to gold questions are not judged.")
 
 
-QueueStrategy = Literal["uncertainty", "disagreement", "balance", "diversity", "random"]
-Consensus = Literal["auto", "majority", "weighted_majority", "one_coin", "dawid_skene", "mace", "ratings"]
+QueueStrategy = Literal["uncertainty", "disagreement", "balance", "diversity", "label_issue", "random"]
+Consensus = Literal["auto", "majority", "weighted_majority", "one_coin", "dawid_skene", "mace", "ratings", "crowdlab"]
 
 
 class Labeling(Section):
@@ -263,8 +263,8 @@ class Labeling(Section):
     consensus: Consensus = Field(
         "auto",
         description="How votes for one label per text become a consensus: all people alike (`majority`), by agreement with the majority, "
-        "by what is learnt of each annotator, or for numeric votes by what the mean of many would be (`ratings`). `auto` is `dawid_skene` "
-        "where every person has a name, else `majority`.",
+        "by what is learnt of each annotator, for numeric votes by what the mean of many would be (`ratings`), or by people and a model "
+        "together (`crowdlab`, once `label_issues` has predictions). `auto` is `dawid_skene` where all people have names, else `majority`.",
     )
     rules: RuleSettings = RuleSettings()
     gold: Gold = Gold()
@@ -281,7 +281,7 @@ class Labeling(Section):
     )
     queue_budget: int = Field(500, ge=0, description="Most documents in the queue.")
     queue_mix: dict[QueueStrategy, Annotated[float, Field(gt=0)]] = Field(
-        {"uncertainty": 0.5, "disagreement": 0.2, "balance": 0.2, "random": 0.1},
+        {"uncertainty": 0.4, "disagreement": 0.2, "balance": 0.2, "label_issue": 0.1, "random": 0.1},
         min_length=1,
         description="Share of the queue that each strategy fills; `{random: 1}` draws documents as they come.",
     )
@@ -290,6 +290,8 @@ class Labeling(Section):
         False,
         description="Embed clean documents with `training.base_model`, for `label_issues`; `diversity` in `queue_mix` asks for it too.",
     )
+
+    max_issues: int = Field(1000, ge=1, description="Most rows of each kind in `label_issues`; the worst are kept.")
 
     @property
     def uses_embeddings(self) -> bool:

@@ -397,6 +397,9 @@ ANNOTATOR_AGREEMENT = Table(
     may_be_empty=True,
 )
 
+QUEUE_STRATEGIES = ("uncertainty", "disagreement", "balance", "diversity", "label_issue", "random", "gold")
+QUEUE_REASONS = ("no_votes", "too_few_votes", "low_confidence", "gold", "label_issue")
+
 LABELING_QUEUE = Table(
     "labeling_queue",
     "labeling_queue",
@@ -407,16 +410,47 @@ LABELING_QUEUE = Table(
         LANGUAGE,
         TEXT,
         Column("position", "BIGINT", "Rank in the queue, from 1.", minimum=1),
-        Column("strategy", "VARCHAR", "What chose it.", allowed=("uncertainty", "disagreement", "balance", "random", "gold")),
+        Column("strategy", "VARCHAR", "What chose it.", allowed=QUEUE_STRATEGIES),
         Column(
-            "reason",
-            "VARCHAR",
-            "Why it waits; `gold` where the answer is known.",
-            allowed=("no_votes", "too_few_votes", "low_confidence", "gold"),
+            "reason", "VARCHAR", "Why it waits; `gold`: the answer is known; `label_issue`: the label is doubted.", allowed=QUEUE_REASONS
         ),
         Column("confidence", "DOUBLE", "Confidence of the present consensus.", minimum=0, maximum=1),
         Column("votes_count", "BIGINT", "Votes it already has.", minimum=0),
     ),
+    ("document_id",),
+    may_be_empty=True,
+)
+
+LABEL_ISSUES = Table(
+    "label_issues",
+    "label_issues",
+    "One row per label, or single vote, that is probably wrong; each look at the labels replaces the one before.",
+    (
+        DOCUMENT_ID,
+        SOURCE,
+        Column(
+            "kind",
+            "VARCHAR",
+            "A model that did not learn from the document says otherwise; an almost identical text has another label; or a vote is neither "
+            "the label nor what the model says.",
+            allowed=("model_disagrees", "duplicates_differ", "vote_contradicted"),
+        ),
+        Column("annotator_id", "VARCHAR", "Whose vote, where it is a single one; else empty."),
+        Column("given_label", "VARCHAR", "The label, or the vote."),
+        Column("suggested_label", "VARCHAR", "What is more probable."),
+        Column("score", "DOUBLE", "How much the given one is to be doubted.", minimum=0, maximum=1),
+        Column("explanation", "VARCHAR", "Why, in words."),
+        Column("found_at", "TIMESTAMPTZ", "When (UTC)."),
+    ),
+    ("document_id", "kind", "annotator_id"),
+    may_be_empty=True,
+)
+
+LABEL_PREDICTIONS = Table(
+    "label_predictions",
+    "label_issues",
+    "One row per labelled document that was looked at: what models say that did not learn from it.",
+    (DOCUMENT_ID, Column("probabilities", "DOUBLE[]", "Probability of every label, in the task's order.")),
     ("document_id",),
     may_be_empty=True,
 )
@@ -649,6 +683,8 @@ TABLES: dict[str, Table] = {
         LABELED_DOCUMENTS,
         ANNOTATORS,
         ANNOTATOR_AGREEMENT,
+        LABEL_ISSUES,
+        LABEL_PREDICTIONS,
         LABELING_QUEUE,
         DOCUMENT_EMBEDDINGS,
         QUEUE_PREDICTIONS,

@@ -12,10 +12,10 @@ import vaderSentiment
 from assets.cleaning.documents import clean
 from assets.cleaning.duplicates import CANDIDATE_COLUMNS, deduplicate
 from assets.cleaning.shingles import sketch
+from assets.grouping import group_documents
 from assets.labeling.votes import labels_of_ratings
 from assets.project import Cleaning, RatingScale, Task
 from assets.schemas import RAW_DOCUMENTS
-from assets.storage.splits import group_documents
 from dagster_project.demo import open_corpus, read_rated_texts
 
 PARTS = {"tweets": "tweets", "movies": "movieReviewSnippets", "products": "amazonReviewSnippets", "newspaper": "nytEditorialSnippets"}

@@ -5,8 +5,8 @@ import json
 
 import dagster as dg
 
-from assets.collection.receiving import ANNOTATION, changed_tasks
-from assets.label_studio import title_of
+from assets.collection.receiving import changed_tasks
+from assets.label_studio import ANNOTATION, title_of
 from assets.project import Project
 from dagster_project.jobs import partition_range_tags, refresh, retrain
 from resources.labeling_server import LabelingServer

@@ -32,7 +32,7 @@ def setup(gpu_slots: Annotated[int, typer.Option(help="Trainings at a time.")] =
 
 @app.command("run")
 def run_command(
-    job: Annotated[str, typer.Argument(help="refresh, retrain, everything, search or study")],
+    job: Annotated[str, typer.Argument(help="refresh, retrain, everything, search, study or issues")],
     full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Recompute everything.")] = False,
     as_json: JsonOption = False,
 ) -> None:

@@ -9,8 +9,9 @@ REFRESH = ("raw_documents", "raw_annotations", "clean_documents", "rejected_docu
 RETRAIN = ("training_dataset", "fine_tuned_model", "evaluation_report", "champion_model")
 SEARCH = ("hyperparameter_search",)
 STUDIES = ("learning_curve", "ablation_report")
-# They cost hours and change nothing by themselves: no schedule, no sensor and no job for everything runs them.
-ON_DEMAND = (*SEARCH, *STUDIES)
+LABEL_ISSUES = ("document_embeddings", "label_issues", "labeling_queue", "queue_predictions", "labeling_tasks")
+# They cost minutes or hours and change nothing by themselves: no schedule, no sensor and no job for everything runs them.
+ON_DEMAND = (*SEARCH, *STUDIES, "label_issues")
 
 refresh = dg.define_asset_job(
     "refresh", dg.AssetSelection.assets(*REFRESH), description="Collect what is new and bring it through to labels, queue and search index."
@@ -41,7 +42,13 @@ study = dg.define_asset_job(
     tags=GPU_OP_TAGS,
 )
 
-JOBS = [refresh, retrain, everything, search, study]
+issues = dg.define_asset_job(
+    "issues",
+    dg.AssetSelection.assets(*LABEL_ISSUES),
+    description="On demand: labels that are probably wrong, and a queue that asks about the worst again.",
+)
+
+JOBS = [refresh, retrain, everything, search, study, issues]
 
 
 def partition_range_tags(sources: list[str]) -> dict[str, str]:

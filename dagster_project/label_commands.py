@@ -111,12 +111,13 @@ def keep(resources: dict[str, Any], answers: "Sequence[Answer]", name: str) -> N
 
 
 def answered_by(resources: dict[str, Any], annotator: str) -> set[str]:
-    """Documents that a person answered already, answers included that no run has collected yet."""
+    """Documents that a person answered already, answers included that no run has collected yet, but for labels doubted afterwards."""
     from assets.answers import DOCUMENT_ID_FIELD
     from assets.collection.receiving import FILES
+    from assets.labeling.sheets import ANSWERED_SQL
 
     lakehouse, store = resources["lakehouse"], resources["object_store"]
-    found = set(lakehouse.read("SELECT document_id FROM annotations WHERE annotator_id = $who", {"who": annotator})["document_id"])
+    found = set(lakehouse.read(ANSWERED_SQL, {"annotator": annotator})["document_id"])
     collected = set(lakehouse.read("SELECT cursor_key FROM collection_cursors")["cursor_key"])
     for waiting in store.list(FILES):
         for line in store.get(waiting.key).decode().split("\n") if waiting.key not in collected else ():

@@ -19,6 +19,7 @@ TRACED_TABLES = (
     "annotations",
     "rule_votes",
     "labeled_documents",
+    "label_issues",
     "training_dataset",
 )
 # Labels that the document had before the present one, oldest first.

@@ -26,6 +26,7 @@ SLOW = (
     "tests/training/test_promoting.py",
     "tests/lakehouse/",
     "tests/training/test_embedding.py",
+    "tests/labeling/test_doubting.py",
     "tests/labeling/test_span_graph.py",
     "tests/labeling/test_sending.py",
     "tests/test_instance.py",

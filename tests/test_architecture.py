@@ -20,6 +20,7 @@ WIRING = {
     "receiving.py",
     "sending.py",
     "deciding.py",
+    "doubting.py",
     "embedding.py",
 }
 OUTSIDE = ("dagster", "resources", "boto3", "botocore", "sqlalchemy", "duckdb", "httpx2", "tantivy")
@@ -29,6 +30,7 @@ SHARED = {
     "assets.training_settings",
     "assets.section",
     "assets.answers",
+    "assets.grouping",
     "assets.label_studio",
     "assets.tags",
     "assets.wiring",

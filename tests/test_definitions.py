@@ -15,7 +15,7 @@ from dagster_project.environments import REPOSITORY, read_environment
 GROUPS = {
     "collection": {"raw_documents", "raw_annotations"},
     "cleaning": {"clean_documents", "rejected_documents", "tokens"},
-    "labeling": {"annotations", "rule_votes", "labeled_documents", "labeling_queue", "labeling_tasks"},
+    "labeling": {"annotations", "rule_votes", "labeled_documents", "label_issues", "labeling_queue", "labeling_tasks"},
     "storage": {"training_dataset", "search_index"},
     "training": {
         "fine_tuned_model",
@@ -88,7 +88,7 @@ def test_what_runs_on_demand_is_in_no_other_job(definitions):
 
 
 def test_jobs_schedules_and_sensor_are_there(definitions):
-    assert {job.name for job in definitions.jobs or []} == {"refresh", "retrain", "everything", "search", "study"}
+    assert {job.name for job in definitions.jobs or []} == {"refresh", "retrain", "everything", "search", "study", "issues"}
     assert {schedule.name: schedule.cron_schedule for schedule in definitions.schedules or []} == {
         "daily_refresh": "0 3 * * *",
         "weekly_retrain": "0 5 * * 1",

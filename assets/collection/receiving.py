@@ -9,14 +9,12 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from assets.collection.parsing import JSON_LINES, LABEL_STUDIO
-from assets.label_studio import ANNOTATOR
+from assets.label_studio import ANNOTATION, ANNOTATOR, annotation_key
 from resources.channels.fetched import CursorMove, Fetched, FetchFailure
 from resources.labeling_server import LabelingServer, LabelingServerError
 from resources.object_store import ObjectStore
 
 FILES = "labels/"
-ANNOTATION = "label_studio:"
-"""Begins the cursor key of an annotation on the server; the value is when it was last changed."""
 TASKS_PER_OBJECT = 100
 OVERLAP = timedelta(hours=1)
 """A task that changed this long before the newest annotation known is looked at again: the server may have stored it late."""
@@ -71,24 +69,19 @@ def votes_on_server(server: LabelingServer, title: str, source: str, cursors: Ma
 def changed_tasks(server: LabelingServer, project_id: int, source: str | None, cursors: Mapping[str, str]) -> Iterator[dict[str, Any]]:
     """Tasks on which an annotation is new or was changed since the cursors."""
     for task in server.tasks(project_id, source, changed_since(cursors)):
-        if any(cursors.get(cursor_key(each)) != each["updated_at"] for each in task["annotations"]):
+        if any(cursors.get(annotation_key(each)) != each["updated_at"] for each in task["annotations"]):
             yield task
 
 
 def objects_of(tasks: list[dict[str, Any]], server: LabelingServer, project_id: int) -> Iterator[Fetched | CursorMove]:
     """One object of some tasks, and where each of their annotations stands."""
-    stands = [(cursor_key(each), each["updated_at"]) for task in tasks for each in task["annotations"]]
+    stands = [(annotation_key(each), each["updated_at"]) for task in tasks for each in task["annotations"]]
     if not stands:
         return
     yield from (CursorMove(*stand) for stand in stands[1:])
     payload = "".join(json.dumps(task, ensure_ascii=False) + "\n" for task in tasks).encode()
     address = f"{server.url}/projects/{project_id}/data?tasks={tasks[0]['id']}-{tasks[-1]['id']}"
     yield Fetched(address, payload, LABEL_STUDIO, "utf-8", "annotations", None, None, *stands[0])
-
-
-def cursor_key(annotation: Mapping[str, Any]) -> str:
-    """Under which the state of an annotation is remembered."""
-    return f"{ANNOTATION}{annotation['id']}"
 
 
 def changed_since(cursors: Mapping[str, str]) -> str | None:

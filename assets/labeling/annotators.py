@@ -8,6 +8,7 @@ Does not belong here: the algorithms (`aggregation.py`), quorum and confidence (
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +52,14 @@ SELECT documents.item::INTEGER AS item, voters.number::INTEGER AS annotator, (li
 FROM ({ALL_VOTES_SQL}) JOIN documents USING (document_id) JOIN voters USING (voter)
 WHERE list_contains($labels, label)
 """
+
+
+class Opinion(Protocol):
+    """What is made of the votes on some documents."""
+
+    def posterior(self, votes: pd.DataFrame, documents: pd.Index) -> Floats:
+        """Probability of every label of every document, (documents, labels); see `Reputation.posterior`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -102,13 +111,13 @@ class Learnt:
     """What all votes together say.
 
     Attributes:
-        reputation: Of the annotators; None where every vote weighs what the project says (`majority`).
+        reputation: What votes are worth; None where every vote weighs what the project says (`majority`).
         standing: One row per annotator that voted: columns of `STANDING`.
         overturned: Ids of documents whose published label is no longer the one that the votes on them speak for.
         rated: How sources are rated, where ratings decide.
     """
 
-    reputation: Reputation | None
+    reputation: Opinion | None
     standing: pd.DataFrame
     overturned: pd.DataFrame
     rated: RatedSources | None = None
@@ -123,13 +132,13 @@ def voters_of(votes: pd.DataFrame) -> pd.Series:
 def choose_method(wanted: Consensus, voters: pd.DataFrame) -> Method:
     """How annotators are learnt of: `auto` is Dawid and Skene where all people have names, as benchmarks/consensus.py found; else majority.
 
-    Where ratings decide, annotators are measured by the majority.
+    Where ratings or a model decide too, annotators are measured by the majority.
 
     Args:
         wanted: As the project file has it.
         voters: One row per annotator: `voter`, `voter_kind`.
     """
-    if wanted == "ratings":
+    if wanted == "ratings" or wanted == "crowdlab":
         return "majority"
     if wanted != "auto":
         return wanted
@@ -163,11 +172,17 @@ def learn_annotators(
     if method != "majority":
         reputation = Reputation(method, tuple(labels), voters, found.weight, found.confusion, found.prior)
     standing = _standing_of(numbers, voters, labels, found, leading)
-    return Learnt(reputation, standing, _overturned(documents, labels, found.posterior))
+    return Learnt(reputation, standing, overturned_by(documents, labels, found.posterior))
 
 
-def _overturned(documents: pd.DataFrame, labels: Sequence[str], posterior: Floats) -> pd.DataFrame:
-    """`document_id` of the documents whose published label has become less probable than another."""
+def overturned_by(documents: pd.DataFrame, labels: Sequence[str], posterior: Floats) -> pd.DataFrame:
+    """`document_id` of the documents whose published label has become less probable than another.
+
+    Args:
+        documents: One row per document: `document_id`, `published`.
+        labels: The task's labels, in order.
+        posterior: Probability of every label, (documents, labels).
+    """
     place = pd.Index(labels).get_indexer(pd.Index(documents["published"]))
     of_published = np.where(place >= 0, posterior[np.arange(len(place)), place], 0.0)
     is_overturned = documents["published"].notna() & (posterior.max(axis=1, initial=0.0) - of_published > TIE)

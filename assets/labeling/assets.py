@@ -1,16 +1,19 @@
 """Wiring of the labeling stage: annotations and rule votes in, consensus and queue out."""
 
+from typing import Any
+
 import dagster as dg
 import pandas as pd
 
 from assets.answers import count_outside_task
 from assets.labeling.deciding import UPSTREAM, decide_labels_of, gold_of
-from assets.labeling.queue import CANDIDATES_SQL, GOLD_QUESTIONS_SQL, mix_in_gold, rank
+from assets.labeling.doubting import find_issues
+from assets.labeling.queue import CANDIDATES_SQL, DOUBTED_SQL, GOLD_QUESTIONS_SQL, mix_in_gold, rank
 from assets.labeling.rules import apply_rules, chosen_rules
 from assets.labeling.sending import send_queue
 from assets.labeling.votes import UsableVotes, to_votes
 from assets.project import Project
-from assets.schemas import ANNOTATIONS, LABELED_DOCUMENTS, LABELING_QUEUE, LABELING_TASKS, RULE_VOTES
+from assets.schemas import ANNOTATIONS, LABEL_ISSUES, LABELED_DOCUMENTS, LABELING_QUEUE, LABELING_TASKS, RULE_VOTES
 from assets.wiring import (
     LabelingServerResource,
     LakehouseResource,
@@ -67,7 +70,19 @@ def labeled_documents(
     return materialized(step, metadata)
 
 
-@dg.asset(deps=["labeled_documents"], **asset_options(LABELING_QUEUE, ["duckdb"]))
+@dg.asset(deps=["labeled_documents", "document_embeddings", "tokens"], **asset_options(LABEL_ISSUES, ["sklearn", "cleanlab"]))
+def label_issues(
+    context: dg.AssetExecutionContext, config: Refresh, lakehouse: LakehouseResource, project: ProjectResource
+) -> Materialized:
+    """On demand: labels and single votes that are probably wrong, each with its reason in words; the queue asks about the worst again."""
+    options: dict[str, Any] = {"full_refresh": config.full_refresh, "package": PACKAGE}
+    upstream = ["labeled_documents", "document_embeddings"]
+    with step_of(context, lakehouse, "label_issues", upstream=upstream, following="snapshot", **options) as step:
+        metadata = find_issues(step, lakehouse, project) if step.has_new_input else {}
+    return materialized(step, metadata)
+
+
+@dg.asset(deps=["labeled_documents", "label_issues"], **asset_options(LABELING_QUEUE, ["duckdb"]))
 def labeling_queue(
     context: dg.AssetExecutionContext, config: Refresh, lakehouse: LakehouseResource, project: ProjectResource
 ) -> Materialized:
@@ -76,14 +91,15 @@ def labeling_queue(
         context,
         lakehouse,
         "labeling_queue",
-        upstream=["labeled_documents"],
+        upstream=["labeled_documents", "label_issues"],
         following="snapshot",
         full_refresh=config.full_refresh,
         package=PACKAGE,
     ) as step:
         if step.has_new_input:
             budget = project.labeling.queue_budget
-            queue = rank(lakehouse.read(CANDIDATES_SQL, {"budget": budget}), project.labeling.queue_mix, budget)
+            candidates = pd.concat([lakehouse.read(sql, {"budget": budget}) for sql in (CANDIDATES_SQL, DOUBTED_SQL)], ignore_index=True)
+            queue = rank(candidates, project.labeling.queue_mix, budget)
             gold = lakehouse.read(GOLD_QUESTIONS_SQL, {"budget": budget} | gold_of(project))
             queue = mix_in_gold(queue, gold, project.labeling.gold.share, budget)
             labels = int(lakehouse.read("SELECT count(*) AS rows FROM labeled_documents")["rows"].item())

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from assets.answers import decode_labels, decode_spans, encode_labels, encode_spans
-from assets.labeling.annotators import Reputation
+from assets.labeling.annotators import Opinion
 from assets.labeling.gold import decide_by_gold
 from assets.labeling.rated_sources import RatedSources
 from assets.labeling.span_consensus import SpanVote, decide_spans
@@ -58,7 +58,7 @@ def decide_labels(
     votes: pd.DataFrame,
     labels: Sequence[str],
     settings: Labeling,
-    reputation: Reputation | None = None,
+    reputation: Opinion | None = None,
     rated: RatedSources | None = None,
 ) -> pd.DataFrame:
     """One consensus per document.
@@ -100,7 +100,7 @@ def decide_answers(
     task: Task,
     settings: Labeling,
     competence: Mapping[str, frozenset[str]] | None = None,
-    reputation: Reputation | None = None,
+    reputation: Opinion | None = None,
     rated: RatedSources | None = None,
 ) -> pd.DataFrame:
     """One consensus per document, whatever the task; see `decide_labels`.

@@ -14,9 +14,12 @@ from assets.labeling.annotators import (
     VOTED_DOCUMENTS_SQL,
     VOTERS_SQL,
     Learnt,
+    choose_method,
     learn_annotators,
+    overturned_by,
 )
 from assets.labeling.consensus import decide_answers, distribution_error
+from assets.labeling.crowd_and_model import PREDICTIONS_SQL, learn_crowd_and_model
 from assets.labeling.gold import measure_gold
 from assets.labeling.rated_sources import RATINGS_SQL, learn_sources, overturned_by_ratings
 from assets.labeling.rule_analysis import RULE_ANALYSIS_SQL, RuleAnalysis, analyse_rules, rule_table
@@ -43,7 +46,7 @@ def decide_labels_of(step: Step, lakehouse: Lakehouse, project: Project) -> dict
     """
     for fact in ("distribution_error", "answers_outside_task", "gold_answers", "gold_right"):
         step.measure(fact, 0.0)
-    learnt = learn(lakehouse, project) if step.has_new_input and not project.task.has_lists else None
+    learnt, method = learn(lakehouse, project) if step.has_new_input and not project.task.has_lists else (None, "majority")
     for keys in step.changed_keys(UPSTREAM, "document_id"):
         label_batch(step, keys, project, learnt)
     if learnt:
@@ -64,21 +67,31 @@ def decide_labels_of(step: Step, lakehouse: Lakehouse, project: Project) -> dict
         "annotators": len(records) and annotator_table(records),
         "labeling functions": analyses and rule_table(analyses),
     }
-    return {name: dg.MetadataValue.md(table) for name, table in tables.items() if table}
+    return {"consensus": method} | {name: dg.MetadataValue.md(table) for name, table in tables.items() if table}
 
 
-def learn(lakehouse: Lakehouse, project: Project) -> Learnt:
-    """What all published votes say of who gave them."""
+def learn(lakehouse: Lakehouse, project: Project) -> tuple[Learnt, str]:
+    """What all published votes say of who gave them, and how labels are therefore decided, in words."""
     task, settings = project.task, project.labeling
     voters, documents = lakehouse.read(VOTERS_SQL), lakehouse.read(VOTED_DOCUMENTS_SQL, gold_of(project))
     frames = {"voters": voters.assign(number=range(len(voters))), "documents": documents.assign(item=range(len(documents)))}
     votes = lakehouse.read(NUMBERED_VOTES_SQL, {"labels": list(task.labels)}, frames)
     learnt = learn_annotators(votes, voters, documents, task.labels, settings.consensus, settings.rules.weight)
-    if settings.consensus != "ratings" or task.rating is None:
-        return learnt
-    ratings = lakehouse.read(RATINGS_SQL)
-    rated = learn_sources(ratings, task.rating, task.labels)
-    return replace(learnt, rated=rated, overturned=overturned_by_ratings(documents, rated.decide(ratings)))
+    if settings.consensus == "ratings" and task.rating is not None:
+        ratings = lakehouse.read(RATINGS_SQL)
+        rated = learn_sources(ratings, task.rating, task.labels)
+        return replace(learnt, rated=rated, overturned=overturned_by_ratings(documents, rated.decide(ratings))), "ratings"
+    if settings.consensus == "crowdlab":
+        try:
+            opinion, posterior = learn_crowd_and_model(votes, voters, documents, task.labels, lakehouse.read(PREDICTIONS_SQL))
+        except ValueError as error:
+            learnt = learn_annotators(votes, voters, documents, task.labels, "auto", settings.rules.weight)
+            return learnt, f"auto, since crowdlab {error}; run the job `issues`, then `refresh`"
+        unknown = documents["known"].isna()
+        return replace(
+            learnt, reputation=opinion, overturned=overturned_by(documents[unknown], task.labels, posterior[unknown])
+        ), "crowdlab"
+    return learnt, choose_method(settings.consensus, voters)
 
 
 def gold_of(project: Project) -> dict[str, Any]:

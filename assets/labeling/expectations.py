@@ -8,6 +8,8 @@ from assets.schemas import (
     ANNOTATIONS,
     ANNOTATOR_AGREEMENT,
     ANNOTATORS,
+    LABEL_ISSUES,
+    LABEL_PREDICTIONS,
     LABELED_DOCUMENTS,
     LABELING_QUEUE,
     LABELING_TASKS,
@@ -95,6 +97,38 @@ def expect_commonest_answers(task: Task) -> tuple[Expectation, ...]:
 def annotator_agreement(project: Project) -> Suite:
     """Agreement is of the project's sources."""
     return suite(ANNOTATOR_AGREEMENT, expect_known_sources(project))
+
+
+def label_issues(project: Project) -> Suite:
+    """Issues are about labels of the task, each with its reason."""
+    labels = list(project.task.labels)
+    return suite(
+        LABEL_ISSUES,
+        expect_known_sources(project),
+        expect_rows(
+            "labels_are_the_tasks",
+            "Every given label is one of the task's.",
+            "column_values_to_be_in_set",
+            column="given_label",
+            value_set=labels,
+        ),
+        expect_rows(
+            "suggestions_are_the_tasks",
+            "Every suggested label is one of the task's.",
+            "column_values_to_be_in_set",
+            column="suggested_label",
+            value_set=labels,
+        ),
+        expect_fact("suggestions_differ", "No suggested label is the given one.", "suggestions_the_same", maximum=0),
+    )
+
+
+def label_predictions(_project: Project) -> Suite:
+    """Predictions add up to 1."""
+    return suite(
+        LABEL_PREDICTIONS,
+        expect_fact("probabilities_add_up", "Every row adds up to 1.", "probability_error", minimum=0, maximum=1e-6),
+    )
 
 
 def labeling_queue(_project: Project) -> Suite:

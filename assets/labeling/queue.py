@@ -6,6 +6,7 @@ mix takes from each in turn by its share:
 - `uncertainty`: the least confident consensus first; documents nobody voted on come after contested ones of equal confidence;
 - `disagreement`: the most divided votes first (Gini impurity), among documents with two votes or more;
 - `balance`: first those that seem to have the label which the fewest confident documents have;
+- `label_issue`: labels that are probably wrong (`label_issues.py`), worst first, until somebody answered again;
 - `random`: any, by a hash of the id: the part of what people label from which rates can be estimated.
 
 Between them lie gold questions, whose answer is known (`gold.py`): those that the fewest people answered first, in places that nobody can
@@ -49,6 +50,28 @@ WITH waiting AS (
 SELECT * FROM ranked WHERE least(uncertainty, disagreement, balance, random) <= $budget ORDER BY uncertainty
 """
 
+# The newest revision of each document with a label that is probably wrong, worst first, and what is known of it; of those only that nobody
+# answered since the label was first doubted.
+DOUBTED_SQL = """
+WITH first AS (
+    SELECT document_id, given_label, min(found_at) AS found_at FROM lake.history.label_issues WHERE kind <> 'vote_contradicted' GROUP BY ALL
+), doubted AS (
+    SELECT document_id, given_label, max(score) AS score FROM label_issues WHERE kind <> 'vote_contradicted' GROUP BY ALL
+), answered AS (
+    SELECT document_id, max(collected_at) AS answered_at FROM raw_annotations GROUP BY document_id
+)
+SELECT l.document_id, l.source, l.language, text, 'label_issue' AS reason, l.confidence, l.votes_count,
+    row_number() OVER (ORDER BY score DESC, l.document_id) AS label_issue
+FROM labeled_documents l
+JOIN doubted ON doubted.document_id = l.document_id AND doubted.given_label = l.label
+JOIN first ON first.document_id = l.document_id AND first.given_label = l.label
+JOIN (SELECT document_id, text FROM clean_documents
+      QUALIFY row_number() OVER (PARTITION BY source, external_id ORDER BY revision DESC) = 1) c ON c.document_id = l.document_id
+LEFT JOIN answered ON answered.document_id = l.document_id
+WHERE is_confident AND (answered_at IS NULL OR answered_at <= found_at)
+ORDER BY label_issue LIMIT $budget
+"""
+
 # The newest revision of each document whose answer is known, the least asked first.
 GOLD_QUESTIONS_SQL = f"""
 SELECT document_id, source, language, text, 'gold' AS reason, confidence, votes_count
@@ -64,14 +87,14 @@ def rank(candidates: pd.DataFrame, mix: Mapping[QueueStrategy, float], budget: i
 
     Args:
         candidates: One row per document: columns of `labeling_queue` less `position` and `strategy`, and its rank by every strategy, from
-            1, missing where a strategy does not see it. The first `budget` of each strategy are enough.
+            1, missing where a strategy does not see it; without a column it sees none. The first `budget` of each strategy are enough.
         mix: Share of each strategy; they need not add up to 1.
         budget: Most documents.
 
     Returns:
         One row per document, columns of `labeling_queue`, most useful first.
     """
-    orders = {name: iter(candidates[candidates[name].notna()].sort_values(name).index) for name in mix}
+    orders = {name: iter(candidates[candidates[name].notna()].sort_values(name).index) for name in mix if name in candidates}
     taken: dict[int, QueueStrategy] = {}
     counts = dict.fromkeys(orders, 0)
     while orders and len(taken) < budget:

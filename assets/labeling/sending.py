@@ -1,12 +1,13 @@
 """Wiring of `labeling_tasks`: what the queue asks becomes tasks on the labeling server, each document once."""
 
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
 
 from assets.answers import DOCUMENT_ID_FIELD
-from assets.label_studio import instruction_of, label_config, language_of, title_of, to_task
+from assets.label_studio import ASKED_FOR, annotation_key, instruction_of, label_config, language_of, title_of, to_task
 from assets.labeling.sheets import records_of
 from assets.project import Project
 from assets.schemas import LABELING_TASKS
@@ -17,15 +18,18 @@ from resources.lakehouse import Lakehouse
 VOTES = "votes"
 """Who suggests an answer where no model does: the consensus so far."""
 
-# The queue in its order, with what the champion says, else what the votes so far say; of gold questions that would be the answer.
+# The queue in its order, with what the champion says, else what the votes so far say. Of gold questions that would be the answer; where a
+# label is doubted, nothing is suggested.
 QUESTIONS_SQL = f"""
 SELECT q.document_id, q.source, q.language, q.text, q.position,
+    'label_issue ' || d.label AS asked_for,
     coalesce(p.label, l.label) AS suggestion,
     CASE WHEN p.label IS NOT NULL THEN p.model_id WHEN l.label IS NOT NULL THEN '{VOTES}' END AS suggested_by,
-    coalesce(p.confidence, CASE WHEN l.label IS NOT NULL THEN q.confidence END) AS confidence
+    coalesce(p.confidence, q.confidence) AS confidence
 FROM labeling_queue q
-LEFT JOIN (SELECT document_id, model_id, label, confidence FROM queue_predictions) p USING (document_id)
-LEFT JOIN (SELECT document_id, label FROM labeled_documents) l ON l.document_id = q.document_id AND q.strategy <> 'gold'
+LEFT JOIN queue_predictions p ON p.document_id = q.document_id AND q.strategy <> 'label_issue'
+LEFT JOIN labeled_documents l ON l.document_id = q.document_id AND q.strategy NOT IN ('gold', 'label_issue')
+LEFT JOIN labeled_documents d ON d.document_id = q.document_id AND q.strategy = 'label_issue'
 ORDER BY q.position
 """
 SENT_SQL = "SELECT document_id FROM labeling_tasks WHERE server_url = $url LIMIT 1"
@@ -55,22 +59,19 @@ def send_queue(step: Step, lakehouse: Lakehouse, server: LabelingServer, project
 def bring_up_to_date(step: Step, lakehouse: Lakehouse, server: LabelingServer, project: Project) -> dict[str, Any]:
     """On the server: the project, tasks that the queue asks for, and no untouched task about a text that has changed.
 
-    What is there is asked of the server, so that a push that was cut short, or a new server, mends itself.
+    What is there is asked of the server, so that a push that was cut short, or a new server, mends itself. A doubted label is asked in a
+    new task, in place of the one that was answered, once those answers have been collected.
     """
     config, instruction = label_config(project.task, language_of(project)), instruction_of(project.labeling.guideline or "")
     overlap = max(project.labeling.min_human_votes, 1)
     project_id = server.open_project(ServerProject(title_of(project), config, instruction, overlap))
-    untouched: dict[str, int] = {}
-    present: set[str] = set()
-    for task in server.tasks(project_id):
-        document_id = str(task["data"].get(DOCUMENT_ID_FIELD))
-        present.add(document_id)
-        if not task["annotations"]:
-            untouched[document_id] = int(task["id"])
-    outdated = lakehouse.read(OUTDATED_SQL, frames={"wanted": pd.DataFrame({"document_id": sorted(untouched)}, dtype="str")})
-    server.remove_tasks([untouched[document_id] for document_id in outdated["document_id"]])
+    present = {str(task["data"].get(DOCUMENT_ID_FIELD)): task for task in server.tasks(project_id)}
     queue = lakehouse.read(QUESTIONS_SQL)
-    asked = queue[~queue["document_id"].isin(present)]
+    again = answered_tasks_to_replace(queue, present, lakehouse)
+    untouched = {document_id: int(task["id"]) for document_id, task in present.items() if not task["annotations"]}
+    outdated = lakehouse.read(OUTDATED_SQL, frames={"wanted": pd.DataFrame({"document_id": sorted(untouched)}, dtype="str")})
+    server.remove_tasks([*(untouched[document_id] for document_id in outdated["document_id"]), *again.values()])
+    asked = queue[~queue["document_id"].isin(set(present) - set(again))]
     version = project.labeling.guideline_version
     server.add_tasks(project_id, [to_task(row, project.task, version) for row in records_of(asked)])
     if asked.empty and not step.has_new_input:
@@ -78,6 +79,20 @@ def bring_up_to_date(step: Step, lakehouse: Lakehouse, server: LabelingServer, p
     rows = asked.assign(server_url=server.url, project_id=project_id, guideline=version, added_at=pd.Timestamp(datetime.now(UTC)))
     step.write("labeling_tasks", rows[LABELING_TASKS.column_names()])
     step.count(rows_in=len(queue), rows_out=len(asked), rows_skipped=len(queue) - len(asked))
-    step.measure("tasks_removed", len(outdated))
+    step.measure("tasks_removed", len(outdated) + len(again))
     step.measure("tasks_untouched", len(untouched) - len(outdated) + len(asked))
     return {"server": f"{server.url}/projects/{project_id}/data"}
+
+
+def answered_tasks_to_replace(queue: pd.DataFrame, present: Mapping[str, Mapping[str, Any]], lakehouse: Lakehouse) -> dict[str, int]:
+    """Tasks by document whose label is doubted, that were answered before it was, and whose every annotation has been collected."""
+    cursors = lakehouse.read("SELECT cursor_key, cursor_value FROM collection_cursors")
+    collected = dict(zip(cursors["cursor_key"], cursors["cursor_value"], strict=True))
+    doubted = queue[queue["asked_for"].notna() & queue["document_id"].isin(present)]
+    found = {}
+    for document_id, asked_for in doubted[["document_id", "asked_for"]].itertuples(index=False):
+        task = present[document_id]
+        is_collected = all(collected.get(annotation_key(each)) == each["updated_at"] for each in task["annotations"])
+        if task["data"].get(ASKED_FOR) != asked_for and is_collected:
+            found[document_id] = int(task["id"])
+    return found

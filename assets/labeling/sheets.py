@@ -29,11 +29,21 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 BYTE_ORDER_MARK = "\ufeff"
 """At the start of a CSV file: without it, spreadsheets do not read UTF-8."""
 
-# The queue with the present consensus, most useful first; of gold questions that would be the answer, so it is not shown.
+# The queue with the present consensus, most useful first. Of gold questions that would be the answer, and of doubted labels it would be
+# repeated: neither is shown.
 QUEUE_SQL = """
-SELECT q.document_id, q.source, q.language, q.text, CASE WHEN q.strategy <> 'gold' THEN l.label END AS suggestion
+SELECT q.document_id, q.source, q.language, q.text, CASE WHEN q.strategy NOT IN ('gold', 'label_issue') THEN l.label END AS suggestion
 FROM labeling_queue q LEFT JOIN (SELECT document_id, label FROM labeled_documents) l USING (document_id)
 ORDER BY q.position LIMIT $limit
+"""
+# What `$annotator` answered, but for labels that were doubted afterwards.
+ANSWERED_SQL = """
+SELECT document_id FROM annotations WHERE annotator_id = $annotator
+EXCEPT
+SELECT q.document_id FROM labeling_queue q
+JOIN (SELECT document_id, min(found_at) AS found_at FROM lake.history.label_issues GROUP BY document_id) i USING (document_id)
+JOIN raw_annotations r USING (document_id)
+WHERE q.strategy = 'label_issue' AND r.annotator_id = $annotator AND r.collected_at <= i.found_at
 """
 # What answers must be about: clean documents.
 KNOWN_SQL = "SELECT document_id, source, text FROM clean_documents SEMI JOIN wanted USING (document_id)"

@@ -1,7 +1,7 @@
 """Leakage-free splits: documents of one group never span two splits.
 
-A group is a connected component of documents that share a source document (`parent_id`, within a source) or a near-duplicate
-cluster. The split is drawn by a hash of the group's id, so it depends on nothing but the data and the salt.
+What a group is, `assets/grouping.py` says. The split is drawn by a hash of the group's id, so it depends on nothing but the data and the
+salt.
 """
 
 import hashlib
@@ -9,6 +9,7 @@ import hashlib
 import numpy as np
 import pandas as pd
 
+from assets.grouping import group_documents
 from assets.project import Storage
 
 
@@ -28,21 +29,6 @@ def assign_splits(documents: pd.DataFrame, settings: Storage) -> pd.DataFrame:
     split = np.select([draw < settings.test_share, draw < settings.test_share + settings.dev_share], ["test", "dev"], default="train")
     split_of_group = dict(zip(group.drop_duplicates(), split, strict=True))
     return pd.DataFrame({"document_id": ordered["document_id"], "group_id": group, "split": group.map(split_of_group)})
-
-
-def group_documents(documents: pd.DataFrame) -> pd.Series:
-    """Group id per document: the smallest `source/parent_id` among the documents connected to it."""
-    from scipy.sparse import coo_matrix  # not while definitions load
-    from scipy.sparse.csgraph import connected_components
-
-    parent = documents["source"].astype(str) + "/" + documents["parent_id"].astype(str)
-    parents, clusters = pd.factorize(parent)[0], pd.factorize(documents["cluster_id"])[0]
-    nodes = int(parents.max(initial=-1)) + 1 + int(clusters.max(initial=-1)) + 1
-    if nodes == 0:
-        return pd.Series([], dtype=object)
-    edges = coo_matrix((np.ones(len(documents), dtype=bool), (parents, clusters + parents.max() + 1)), shape=(nodes, nodes))
-    component = pd.Series(connected_components(edges, directed=False)[1][parents], index=documents.index)
-    return parent.groupby(component).transform("min")
 
 
 def draw_share(text: str) -> float:

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from assets.collection.parsing import RawObject, parse_objects
-from assets.collection.receiving import ANNOTATION, received_votes
+from assets.collection.receiving import received_votes
+from assets.label_studio import ANNOTATION
 from assets.project import FieldMapping
 from resources.channels.fetched import CursorMove, Fetched, FetchFailure
 from resources.labeling_server import LabelingServerError

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from assets.grouping import group_documents
 from assets.project import Storage
-from assets.storage.splits import assign_splits, count_leaks, draw_share, group_documents
+from assets.storage.splits import assign_splits, count_leaks, draw_share
 
 SETTINGS = Storage(dev_share=0.2, test_share=0.3)
 

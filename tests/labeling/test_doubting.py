@@ -1,0 +1,86 @@
+"""Label issues on the graph: found on demand, asked again, and settled by the next answer."""
+
+import dagster as dg
+import pytest
+
+from assets.labeling.sheets import Answer
+from assets.project import Project
+from dagster_project.label_commands import answered_by, keep
+from dagster_project.queries import trace_document
+
+GOOD = ["Wonderful lamp, lovely light", "I love this great phone", "这部手机很好用，我很喜欢", "屏幕漂亮，非常满意"]
+BAD = ["Awful cable, broke at once", "Terrible phone, a waste of money", "太差了，用一天就坏，失望", "质量很糟糕，要退货"]
+DOUBTED = "Wonderful lamp with lovely light, I love it"
+
+
+def record(number, label, text=None, annotator="Ann"):
+    words = (GOOD if label == "positive" else BAD)[number % 4]
+    votes = [{"annotator": name, "label": label} for name in (annotator, "李雷")]
+    return {"id": f"r{number}", "text": text or f"{words}, order {number} of {number * 7 % 41}", "ratings": votes}
+
+
+def configure(platform, files_source, project_of, records, **labeling):
+    settings = {"min_human_votes": 2, "rules": {"enabled": []}, "embeddings": True, "min_agreement": -1} | labeling
+    project = project_of([files_source("shop", records)], labeling=settings).model_dump(mode="json")
+    project["task"] = {"labels": ["negative", "positive"]}
+    platform.configure(Project.model_validate(project))
+
+
+@pytest.mark.parametrize(
+    ("labeling", "said"),
+    [
+        ({"embeddings": False}, "set labeling.embeddings to true"),
+        ({}, "expected 100 confident labels with embeddings, 10 of each label, found 1, 0"),
+    ],
+)
+def test_who_cannot_be_judged_is_told_what_is_missing(platform, files_source, project_of, labeling, said):
+    configure(platform, files_source, project_of, [record(1, "positive")], **labeling)
+    assert platform.run("refresh").succeeded
+    assert platform.run("issues").succeeded
+    assert platform.rows("label_issues", "kind") == []
+    assert said in metadata_of(platform, "label_issues")["issues"].value
+
+
+def test_a_doubted_label_is_asked_again_until_somebody_answers(platform, files_source, project_of):
+    records = [record(number, ("positive", "negative")[number // 4 % 2]) for number in range(160)]
+    configure(platform, files_source, project_of, [*records, record(900, "negative", DOUBTED)], queue_mix={"label_issue": 1.0})
+    assert platform.run("refresh").failed_steps == {}
+    assert platform.rows("labeling_queue", "strategy") == []
+    assert platform.run("issues").failed_steps == {}
+    ((document_id,),) = platform.rows("clean_documents WHERE external_id = 'r900'", "document_id")
+    issues = platform.rows("label_issues", "document_id", "kind", "given_label", "suggested_label")
+    assert (document_id, "model_disagrees", "negative", "positive") in issues
+    assert (document_id, "label_issue", "label_issue") in platform.rows("labeling_queue", "document_id", "strategy", "reason")
+    assert len(platform.rows("label_predictions", "document_id")) == 161
+    trace = trace_document(platform.lakehouse, document_id)
+    assert [row["given_label"] for row in trace["label_issues"]] == ["negative"]
+
+    assert document_id not in answered_by(platform.resources, "Ann")
+    keep(platform.resources, [Answer(document_id, "Ann", "positive"), Answer(document_id, "李雷", "positive")], "test")
+    assert document_id in answered_by(platform.resources, "Ann")
+    assert platform.run("refresh").failed_steps == {}
+    assert platform.rows(f"labeled_documents WHERE document_id = '{document_id}'", "label") == [("positive",)]
+    assert document_id not in [key for (key,) in platform.rows("labeling_queue", "document_id")]
+    assert platform.run("issues").failed_steps == {}
+    assert document_id not in [key for (key,) in platform.rows("label_issues", "document_id")]
+
+
+def metadata_of(platform, asset):
+    return platform.instance.get_latest_materialization_event(dg.AssetKey(asset)).asset_materialization.metadata
+
+
+def test_a_confirmed_label_is_not_asked_a_third_time_and_the_model_then_decides_too(platform, files_source, project_of):
+    records = [record(number, ("positive", "negative")[number // 4 % 2]) for number in range(160)]
+    settings = {"queue_mix": {"label_issue": 1.0}, "consensus": "crowdlab"}
+    configure(platform, files_source, project_of, [*records, record(900, "negative", DOUBTED)], **settings)
+    assert platform.run("refresh").failed_steps == {}
+    said = metadata_of(platform, "labeled_documents")["consensus"].value
+    assert said.startswith("auto, since crowdlab expected a document with two votes and a word of the model, found none")
+    assert platform.run("issues").failed_steps == {}
+    ((document_id,),) = platform.rows("clean_documents WHERE external_id = 'r900'", "document_id")
+    keep(platform.resources, [Answer(document_id, "王五", "negative")], "test")
+    for job in ("refresh", "issues"):
+        assert platform.run(job).failed_steps == {}
+    assert document_id in [key for (key,) in platform.rows("label_issues", "document_id")]
+    assert document_id not in [key for (key,) in platform.rows("labeling_queue", "document_id")]
+    assert metadata_of(platform, "labeled_documents")["consensus"].value == "crowdlab"
