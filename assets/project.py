@@ -6,6 +6,7 @@ is in `training_settings.py`.
 """
 
 import hashlib
+import re
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
@@ -226,15 +227,73 @@ class Cleaning(Section):
     near_duplicate_similarity: float = Field(0.8, gt=0, le=1, description="Jaccard similarity of shingles from which a text is refused.")
 
 
+class CustomRule(Section):
+    """A labeling function without code: a label, given where every condition holds."""
+
+    name: str = Field(pattern=r"^\w{1,60}$", description="`rule:<name>` is the annotator.")
+    label: str = Field(description="The label that it gives; with spans, to what `regex` or `words` match.")
+    regex: str | None = Field(None, description="Regular expression that the text must contain; capital letters do not matter.")
+    words: tuple[str, ...] = Field((), description="Words or phrases of which the text must contain one.")
+    title: str | None = Field(None, description="Regular expression that the title must contain.")
+    source: str | None = Field(None, description="Only documents of this source.")
+    languages: tuple[str, ...] | None = Field(None, description="Only texts in these languages (ISO 639-1).")
+    min_chars: int | None = Field(None, ge=0, description="Only texts of so many characters or more.")
+    max_chars: int | None = Field(None, ge=0, description="Only texts of so many characters or fewer.")
+
+    @model_validator(mode="after")
+    def conditions_make_sense(self) -> Self:
+        """There is a condition, patterns compile, and the text is looked at in one way."""
+        if self.regex is not None and self.words:
+            raise ValueError("expected either `regex` or `words`, found both")
+        if any(not word.strip() for word in self.words):
+            raise ValueError("expected words with letters, found an empty one")
+        for pattern in (self.regex, self.title):
+            try:
+                re.compile(pattern or "")
+            except re.error as error:
+                raise ValueError(f"expected a regular expression, found {pattern!r}: {error}") from error
+        if self.model_dump(exclude={"name", "label", "languages"}, exclude_defaults=True) == {}:
+            raise ValueError("expected a condition: regex, words, title, source, min_chars or max_chars; found none")
+        return self
+
+
 class RuleSettings(Section):
     """Which labeling functions vote, and with what weight beside one human vote."""
 
     enabled: tuple[str, ...] | None = Field(
         None,
-        description="Names out of `RULES` in `assets/labeling/rules.py`, for token_classification out of `SPAN_RULES` in "
+        description="Names of built-in functions: `lexicon` and `emoticon` for text_classification, for token_classification those in "
         "`assets/labeling/span_rules.py`; null takes all that can vote on the task.",
     )
+    custom: tuple[CustomRule, ...] = Field((), description="Labeling functions without code; see `labeling.rules.custom[]`.")
+    modules: tuple[str, ...] = Field(
+        (), description="Python files with labeling functions of your own (`@labeling_function`); relative paths count from the repository."
+    )
     weight: float = Field(0.25, ge=0, description="Weight of one rule vote; one human vote weighs 1.")
+
+
+class LanguageModelSettings(Section):
+    """A language model as an annotator: any server with the chat completions interface of OpenAI. Its key is `TEXTMILL_LLM_API_KEY`."""
+
+    url: str = Field(description="Address of the interface with its version, `https://…/v1`; plain http to this machine only.")
+    model: str = Field(min_length=1, description="Name of the model; `model:<name>` is the annotator.")
+    prompt: str | None = Field(
+        None,
+        min_length=1,
+        description="Your own wording of the question, with `{labels}` and `{guideline}`. It must ask for JSON as the default does.",
+    )
+    max_documents: int = Field(200, ge=0, description="Most documents that it is asked about in one materialization.")
+    concurrency: int = Field(4, ge=1, le=64, description="Requests at a time.")
+    timeout_seconds: float = Field(60.0, gt=0, description="Longest wait for a reply.")
+
+
+class ZeroShot(Section):
+    """Votes by likeness: for the label whose description is nearest to the text."""
+
+    descriptions: dict[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
+        min_length=2, description="For every label sentences that a text of it could be, or that describe it."
+    )
+    min_margin: float = Field(0.05, ge=0, le=2, description="The nearest label must be nearer than the next by this difference of cosines.")
 
 
 class Gold(Section):
@@ -267,6 +326,9 @@ class Labeling(Section):
         "together (`crowdlab`, once `label_issues` has predictions). `auto` is `dawid_skene` where all people have names, else `majority`.",
     )
     rules: RuleSettings = RuleSettings()
+    llm: LanguageModelSettings | None = Field(None, description="A language model that votes; null asks none.")
+    zero_shot: ZeroShot | None = Field(None, description="Votes by likeness to descriptions of the labels; null gives none.")
+    model_weight: float = Field(0.5, ge=0, description="Weight of one vote of a model; one human vote weighs 1.")
     gold: Gold = Gold()
     min_human_votes: int = Field(5, ge=0, description="Fewer human votes do not make a quorum.")
     min_confidence: float = Field(0.6, ge=0, le=1, description="Lower confidence waits in the queue.")
@@ -296,7 +358,12 @@ class Labeling(Section):
     @property
     def uses_embeddings(self) -> bool:
         """Whether something needs the vectors of documents."""
-        return self.embeddings or "diversity" in self.queue_mix
+        return self.embeddings or self.zero_shot is not None or "diversity" in self.queue_mix
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Weight of one vote by kind of voter."""
+        return {"human": 1.0, "rule": self.rules.weight, "model": self.model_weight}
 
     @property
     def guideline_version(self) -> str | None:
@@ -343,6 +410,18 @@ class Project(Section):
             raise ValueError(
                 "labeling.consensus: expected `task.rating` beside `ratings`, found none; describe the scale or choose another consensus"
             )
+        return self
+
+    @model_validator(mode="after")
+    def descriptions_are_of_labels(self) -> Self:
+        """Likeness votes for one of the task's labels."""
+        if self.labeling.zero_shot is None:
+            return self
+        if self.task.has_lists:
+            raise ValueError(f"labeling.zero_shot: expected a task with one label per text, found {self.task.kind}")
+        unknown = sorted(set(self.labeling.zero_shot.descriptions) - set(self.task.labels))
+        if unknown:
+            raise ValueError(f"labeling.zero_shot.descriptions: expected labels out of {list(self.task.labels)}, found {unknown}")
         return self
 
     def source(self, name: str) -> FilesSource | FeedSource | SqlSource | BucketSource:

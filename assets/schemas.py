@@ -309,6 +309,22 @@ RULE_VOTES = Table(
     may_be_empty=True,
 )
 
+MODEL_VOTES = Table(
+    "model_votes",
+    "model_votes",
+    "One row per document that a model was asked about. Without a label it gave no vote, which is not published; it is not asked again.",
+    (
+        *(replace(column, nullable=True) if column.name == "label" else column for column in VOTE_COLUMNS),
+        Column("version", "VARCHAR", "First digits of the hash of the prompt, or of the descriptions: whatever is asked the same way."),
+        Column("reason", "VARCHAR", "Why it gave no vote.", nullable=True, allowed=("unsure", "malformed_reply")),
+        Column("detail", "VARCHAR", "What was expected and what was found, in words.", nullable=True),
+    ),
+    ("document_id", "annotator_id"),
+    latest_by_key=True,
+    may_be_empty=True,
+    withdrawn_when="label IS NULL",
+)
+
 LABELED_DOCUMENTS = Table(
     "labeled_documents",
     "labeled_documents",
@@ -336,7 +352,11 @@ ANNOTATORS = Table(
     "labeled_documents",
     "One row per annotator and increment of labels: what all votes say of the annotator; the newest counts.",
     (
-        Column("annotator_id", "VARCHAR", "A person, `rule:<name>`, or `anonymous:<source>`: all raters whom a source does not identify."),
+        Column(
+            "annotator_id",
+            "VARCHAR",
+            "A person, `rule:<name>`, `model:<name>`, or `anonymous:<source>`: all raters whom a source does not name.",
+        ),
         Column("voter_kind", "VARCHAR", "What kind of voter.", allowed=VOTER_KINDS),
         Column("votes_count", "BIGINT", "Votes on clean documents.", minimum=1),
         Column("gold_count", "BIGINT", "Votes on documents whose answer is known.", minimum=0),
@@ -680,6 +700,7 @@ TABLES: dict[str, Table] = {
         ANNOTATIONS,
         REJECTED_VOTES,
         RULE_VOTES,
+        MODEL_VOTES,
         LABELED_DOCUMENTS,
         ANNOTATORS,
         ANNOTATOR_AGREEMENT,

@@ -15,6 +15,7 @@ from dagster_project.configuration import ConfigurationError, load_project
 from resources.compute import LocalCompute
 from resources.labeling_server import LabelingServer, LabelingServerError, open_labeling_server
 from resources.lakehouse import Lakehouse
+from resources.language_model import LanguageModel, LanguageModelError, open_language_model
 from resources.model_tracking import ModelTracking, TrackingError, open_model_tracking
 from resources.object_store import open_object_store
 from resources.search_index import SearchIndex
@@ -24,6 +25,7 @@ DEFAULT_HOME = ".textmill"
 DEFAULT_DEMO_PORT = 8731
 MLFLOW_VARIABLE = "TEXTMILL_MLFLOW_URI"
 LABEL_STUDIO_VARIABLE = "TEXTMILL_LABEL_STUDIO_URL"
+LLM_KEY_VARIABLE = "TEXTMILL_LLM_API_KEY"  # the variable's name
 LABEL_STUDIO_TOKEN_VARIABLE = "TEXTMILL_LABEL_STUDIO_TOKEN"  # the variable's name
 MLFLOW_SETTINGS = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 REPOSITORY = Path(__file__).resolve().parent.parent
@@ -44,6 +46,7 @@ class Environment:
         mlflow_uri: `TEXTMILL_MLFLOW_URI`: where models are shown besides the lakehouse; None shows them nowhere.
         label_studio_url: `TEXTMILL_LABEL_STUDIO_URL`: where people label in a browser; None asks nobody.
         label_studio_token: `TEXTMILL_LABEL_STUDIO_TOKEN`: a token of it; the project file cannot name it.
+        llm_api_key: `TEXTMILL_LLM_API_KEY`: key of the language model that votes; the project file cannot name it.
     """
 
     name: str
@@ -56,6 +59,7 @@ class Environment:
     mlflow_uri: str | None = None
     label_studio_url: str | None = None
     label_studio_token: str | None = field(default=None, repr=False)
+    llm_api_key: str | None = field(default=None, repr=False)
 
     @property
     def dagster_home(self) -> Path:
@@ -77,7 +81,7 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
     port = given.get("TEXTMILL_DEMO_PORT") or str(DEFAULT_DEMO_PORT)
     if not port.isdecimal() or not 0 < int(port) < 65536:
         raise ConfigurationError(f"TEXTMILL_DEMO_PORT: expected a port from 1 to 65535, found {port!r}")
-    token = given.pop(LABEL_STUDIO_TOKEN_VARIABLE, None)
+    token, key = given.pop(LABEL_STUDIO_TOKEN_VARIABLE, None), given.pop(LLM_KEY_VARIABLE, None)
     return Environment(
         name=name,
         home=home,
@@ -89,6 +93,7 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
         mlflow_uri=given.get(MLFLOW_VARIABLE) or None,
         label_studio_url=given.get(LABEL_STUDIO_VARIABLE) or None,
         label_studio_token=token or None,
+        llm_api_key=key or None,
     )
 
 
@@ -112,6 +117,7 @@ def embedded_resources(environment: Environment, project: Project) -> dict[str, 
         "compute": LocalCompute(environment.home / "work"),
         "model_tracking": _open_tracking(environment.mlflow_uri, project.name),
         "labeling_server": _open_server(environment),
+        "language_model": _open_language_model(environment, project),
     }
 
 
@@ -130,6 +136,16 @@ def _open_server(environment: Environment) -> LabelingServer:
         return open_labeling_server(environment.label_studio_url, environment.label_studio_token)
     except LabelingServerError as error:
         raise ConfigurationError(f"{LABEL_STUDIO_VARIABLE}: {error}") from error
+
+
+def _open_language_model(environment: Environment, project: Project) -> LanguageModel:
+    settings = project.labeling.llm
+    if settings is None:
+        return open_language_model(None, "", None)
+    try:
+        return open_language_model(settings.url, settings.model, environment.llm_api_key, settings.timeout_seconds)
+    except LanguageModelError as error:
+        raise ConfigurationError(f"labeling.llm.url: {error}") from error
 
 
 RESOURCES: dict[str, Callable[[Environment, Project], dict[str, Any]]] = {"embedded": embedded_resources}

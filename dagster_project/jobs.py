@@ -4,8 +4,10 @@ import dagster as dg
 
 from assets.tags import GPU_OP_TAGS
 
-REFRESH = ("raw_documents", "raw_annotations", "clean_documents", "rejected_documents", "tokens", "document_embeddings", "annotations",
-           "rule_votes", "labeled_documents", "labeling_queue", "queue_predictions", "labeling_tasks", "search_index")  # fmt: skip
+REFRESH = (
+    *("raw_documents", "raw_annotations", "clean_documents", "rejected_documents", "tokens", "document_embeddings", "search_index"),
+    *("annotations", "rule_votes", "model_votes", "labeled_documents", "labeling_queue", "queue_predictions", "labeling_tasks"),
+)
 RETRAIN = ("training_dataset", "fine_tuned_model", "evaluation_report", "champion_model")
 SEARCH = ("hyperparameter_search",)
 STUDIES = ("learning_curve", "ablation_report")

@@ -18,6 +18,7 @@ TRACED_TABLES = (
     "clean_documents",
     "annotations",
     "rule_votes",
+    "model_votes",
     "labeled_documents",
     "label_issues",
     "training_dataset",

@@ -27,6 +27,7 @@ SLOW = (
     "tests/lakehouse/",
     "tests/training/test_embedding.py",
     "tests/labeling/test_doubting.py",
+    "tests/labeling/test_consulting.py",
     "tests/labeling/test_span_graph.py",
     "tests/labeling/test_sending.py",
     "tests/test_instance.py",

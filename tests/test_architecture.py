@@ -21,6 +21,7 @@ WIRING = {
     "sending.py",
     "deciding.py",
     "doubting.py",
+    "consulting.py",
     "embedding.py",
 }
 OUTSIDE = ("dagster", "resources", "boto3", "botocore", "sqlalchemy", "duckdb", "httpx2", "tantivy")

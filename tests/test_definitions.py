@@ -15,7 +15,7 @@ from dagster_project.environments import REPOSITORY, read_environment
 GROUPS = {
     "collection": {"raw_documents", "raw_annotations"},
     "cleaning": {"clean_documents", "rejected_documents", "tokens"},
-    "labeling": {"annotations", "rule_votes", "labeled_documents", "label_issues", "labeling_queue", "labeling_tasks"},
+    "labeling": {"annotations", "rule_votes", "model_votes", "labeled_documents", "label_issues", "labeling_queue", "labeling_tasks"},
     "storage": {"training_dataset", "search_index"},
     "training": {
         "fine_tuned_model",

@@ -6,7 +6,7 @@ errs. What is learnt is kept in `annotators`, one row each, with the increment o
 Does not belong here: the algorithms (`aggregation.py`), quorum and confidence (`consensus.py`), tasks whose answers are lists.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,6 +34,7 @@ VOTER_SQL = f"CASE WHEN starts_with(annotator_id, '{ANONYMOUS}') THEN '{ANONYMOU
 ALL_VOTES_SQL = f"""
 SELECT document_id, {VOTER_SQL} AS voter, voter_kind, label FROM annotations
 UNION ALL SELECT document_id, {VOTER_SQL}, voter_kind, label FROM rule_votes
+UNION ALL SELECT document_id, {VOTER_SQL}, voter_kind, label FROM model_votes
 """
 # One row per voter, in order.
 VOTERS_SQL = f"SELECT DISTINCT voter, voter_kind FROM ({ALL_VOTES_SQL}) ORDER BY voter"
@@ -147,7 +148,12 @@ def choose_method(wanted: Consensus, voters: pd.DataFrame) -> Method:
 
 
 def learn_annotators(
-    votes: pd.DataFrame, voters: pd.DataFrame, documents: pd.DataFrame, labels: Sequence[str], wanted: Consensus, rule_weight: float
+    votes: pd.DataFrame,
+    voters: pd.DataFrame,
+    documents: pd.DataFrame,
+    labels: Sequence[str],
+    wanted: Consensus,
+    weights: Mapping[str, float],
 ) -> Learnt:
     """Learn from all votes who votes how.
 
@@ -157,10 +163,10 @@ def learn_annotators(
         documents: One row per document, in the order of the items: `document_id`, `published` and `known` (labels, or missing).
         labels: The task's labels, in order.
         wanted: How to decide.
-        rule_weight: Weight of a rule's vote beside a person's, where votes are weighed and not learnt, and at the start of learning.
+        weights: Weight of a vote by kind of voter, where votes are weighed and not learnt, and at the start of learning.
     """
     method = choose_method(wanted, voters)
-    weight = np.where(voters["voter_kind"] == "rule", rule_weight, 1.0)
+    weight = voters["voter_kind"].map(weights).to_numpy(dtype=float)
     numbers = {name: votes[name].to_numpy() for name in ("item", "annotator", "label")}
     known = pd.Index(labels).get_indexer(pd.Index(documents["known"])) if documents["known"].notna().any() else None
     numbered = Votes(

@@ -1,11 +1,13 @@
 """Wiring of the labeling stage: annotations and rule votes in, consensus and queue out."""
 
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pandas as pd
 
 from assets.answers import count_outside_task
+from assets.labeling.consulting import consult_models
 from assets.labeling.deciding import UPSTREAM, decide_labels_of, gold_of
 from assets.labeling.doubting import find_issues
 from assets.labeling.queue import CANDIDATES_SQL, DOUBTED_SQL, GOLD_QUESTIONS_SQL, mix_in_gold, rank
@@ -13,7 +15,7 @@ from assets.labeling.rules import apply_rules, chosen_rules
 from assets.labeling.sending import send_queue
 from assets.labeling.votes import UsableVotes, to_votes
 from assets.project import Project
-from assets.schemas import ANNOTATIONS, LABEL_ISSUES, LABELED_DOCUMENTS, LABELING_QUEUE, LABELING_TASKS, RULE_VOTES
+from assets.schemas import ANNOTATIONS, LABEL_ISSUES, LABELED_DOCUMENTS, LABELING_QUEUE, LABELING_TASKS, MODEL_VOTES, RULE_VOTES
 from assets.wiring import (
     LabelingServerResource,
     LakehouseResource,
@@ -24,9 +26,12 @@ from assets.wiring import (
     materialized,
     step_of,
 )
+from resources.compute import LocalCompute
 from resources.increments import Step
+from resources.language_model import LanguageModel
 
 PACKAGE = "assets.labeling"
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @dg.asset(deps=["raw_annotations", "clean_documents"], **asset_options(ANNOTATIONS, ["duckdb", "pandas"]))
@@ -48,7 +53,7 @@ def annotations(context: dg.AssetExecutionContext, config: Refresh, lakehouse: L
 @dg.asset(deps=["clean_documents"], **asset_options(RULE_VOTES, ["duckdb", "python"]))
 def rule_votes(context: dg.AssetExecutionContext, config: Refresh, lakehouse: LakehouseResource, project: ProjectResource) -> Materialized:
     """Votes of the project's labeling functions on clean documents."""
-    rules = chosen_rules(project.labeling.rules.enabled, project.task)
+    rules = chosen_rules(project.labeling.rules, project.task, REPOSITORY)
     with step_of(context, lakehouse, "rule_votes", upstream=["clean_documents"], full_refresh=config.full_refresh, package=PACKAGE) as step:
         step.measure("answers_outside_task", 0)
         for batch in step.batches("clean_documents"):
@@ -58,6 +63,23 @@ def rule_votes(context: dg.AssetExecutionContext, config: Refresh, lakehouse: La
             asked = len(batch) * max(len(rules), 1)
             step.count(rows_in=asked, rows_out=len(votes), rows_skipped=asked - len(votes))
     return materialized(step)
+
+
+@dg.asset(deps=["clean_documents", "document_embeddings"], **asset_options(MODEL_VOTES, ["openai", "duckdb"]))
+def model_votes(
+    context: dg.AssetExecutionContext,
+    config: Refresh,
+    lakehouse: LakehouseResource,
+    project: ProjectResource,
+    language_model: dg.ResourceParam[LanguageModel],
+    compute: dg.ResourceParam[LocalCompute],
+) -> Materialized:
+    """Votes of a language model, and by likeness to descriptions of the labels; nothing where the project describes neither."""
+    options: dict[str, Any] = {"full_refresh": config.full_refresh, "package": PACKAGE}
+    upstream = ["clean_documents", "document_embeddings"]
+    with step_of(context, lakehouse, "model_votes", upstream=upstream, following="journal", **options) as step:
+        metadata = consult_models(step, lakehouse, language_model, compute, project)
+    return materialized(step, metadata)
 
 
 @dg.asset(deps=UPSTREAM, **asset_options(LABELED_DOCUMENTS, ["duckdb", "numpy"]))

@@ -67,7 +67,7 @@ def decide_labels(
         documents: One row per document: `document_id` (unique), `source`, `language`.
         votes: One row per vote, columns of `annotations`; votes on other documents are not allowed.
         labels: The task's labels, in order.
-        settings: Rule weight and quorum.
+        settings: Weights and quorum.
         reputation: What was learnt of the annotators; None weighs all people alike.
         rated: How sources are rated, which then decides the documents with ratings; None takes the label of each rating as a vote.
 
@@ -82,7 +82,7 @@ def decide_labels(
     if unknown:
         raise ValueError(f"Expected votes for {list(labels)}, found votes for {unknown}; refuse them before the consensus.")
     index = pd.Index(documents["document_id"])
-    weights = vote_weights(votes, index, labels, {"rule": settings.rules.weight})
+    weights = vote_weights(votes, index, labels, settings.weights)
     total = weights.sum(axis=1)
     distribution = np.where(total[:, None] > 0, weights / np.maximum(total, 1e-12)[:, None], 1 / len(labels))
     if reputation is not None:
@@ -109,7 +109,7 @@ def decide_answers(
         documents: One row per document: `document_id` (unique), `source`, `language`.
         votes: One row per vote, columns of `annotations`; votes on other documents are not allowed.
         task: The task whose answers the votes are.
-        settings: Rule weight and quorum.
+        settings: Weights and quorum.
         competence: For spans: the labels that an annotator looks for, by id; who is not named looks for all.
         reputation: For one label per text: what was learnt of the annotators.
         rated: For one label per text: how sources are rated.
@@ -119,7 +119,7 @@ def decide_answers(
     """
     if task.has_lists:
         decide = _decide_spans if task.has_spans else _decide_label_sets
-        weight = votes["voter_kind"].map({"rule": settings.rules.weight}).fillna(1.0).astype(float)
+        weight = votes["voter_kind"].map(settings.weights).astype(float)
         decided = _complete(documents, votes, decide(documents, votes.assign(weight=weight), task, competence or {}), settings)
     else:
         decided = decide_labels(documents, votes, task.labels, settings, reputation, rated)

@@ -35,7 +35,7 @@ RECORD_HEADINGS = (
     *("annotator", "votes", "gold", "right on gold", "agreement", "accuracy", "seconds", "hasty", "commonest answer", "its share"),
     "look at",
 )
-UPSTREAM = ("clean_documents", "annotations", "rule_votes")
+UPSTREAM = ("clean_documents", "annotations", "rule_votes", "model_votes")
 
 
 def decide_labels_of(step: Step, lakehouse: Lakehouse, project: Project) -> dict[str, Any]:
@@ -76,7 +76,7 @@ def learn(lakehouse: Lakehouse, project: Project) -> tuple[Learnt, str]:
     voters, documents = lakehouse.read(VOTERS_SQL), lakehouse.read(VOTED_DOCUMENTS_SQL, gold_of(project))
     frames = {"voters": voters.assign(number=range(len(voters))), "documents": documents.assign(item=range(len(documents)))}
     votes = lakehouse.read(NUMBERED_VOTES_SQL, {"labels": list(task.labels)}, frames)
-    learnt = learn_annotators(votes, voters, documents, task.labels, settings.consensus, settings.rules.weight)
+    learnt = learn_annotators(votes, voters, documents, task.labels, settings.consensus, settings.weights)
     if settings.consensus == "ratings" and task.rating is not None:
         ratings = lakehouse.read(RATINGS_SQL)
         rated = learn_sources(ratings, task.rating, task.labels)
@@ -85,7 +85,7 @@ def learn(lakehouse: Lakehouse, project: Project) -> tuple[Learnt, str]:
         try:
             opinion, posterior = learn_crowd_and_model(votes, voters, documents, task.labels, lakehouse.read(PREDICTIONS_SQL))
         except ValueError as error:
-            learnt = learn_annotators(votes, voters, documents, task.labels, "auto", settings.rules.weight)
+            learnt = learn_annotators(votes, voters, documents, task.labels, "auto", settings.weights)
             return learnt, f"auto, since crowdlab {error}; run the job `issues`, then `refresh`"
         unknown = documents["known"].isna()
         return replace(
@@ -112,9 +112,9 @@ def label_batch(step: Step, keys: pd.DataFrame, project: Project, learnt: Learnt
     """Write the consensus of the documents of one batch; votes on documents that cleaning refused are skipped."""
     documents = step.lookup("clean_documents", keys).sort_values("document_id", ignore_index=True)
     wanted = documents[["document_id"]]
-    votes = pd.concat([step.lookup(table, wanted) for table in ("annotations", "rule_votes")], ignore_index=True)
+    votes = pd.concat([step.lookup(table, wanted) for table in ("annotations", "rule_votes", "model_votes")], ignore_index=True)
     known = (learnt.reputation, learnt.rated) if learnt else (None, None)
-    decided = decide_answers(documents, votes, project.task, project.labeling, competence_of_rules(), *known)
+    decided = decide_answers(documents, votes, project.task, project.labeling, competence_of_rules(project.labeling.rules.custom), *known)
     step.write("labeled_documents", decided)
     step.count(rows_in=len(keys), rows_out=len(decided), rows_skipped=len(keys) - len(decided))
     if project.task.has_lists:

@@ -13,6 +13,7 @@ from assets.schemas import (
     LABELED_DOCUMENTS,
     LABELING_QUEUE,
     LABELING_TASKS,
+    MODEL_VOTES,
     REJECTED_VOTES,
     RULE_VOTES,
 )
@@ -48,6 +49,24 @@ def rule_votes(project: Project) -> Suite:
         *expect_task_answers(project.task),
         expect_rows(
             "voters_are_rules", "Every voter is a named rule.", "column_values_to_match_regex", column="annotator_id", regex=r"^rule:\w+$"
+        ),
+    )
+
+
+def model_votes(project: Project) -> Suite:
+    """Votes of models are in the task's labels and signed by the model; a model that did not answer is shown."""
+    return suite(
+        MODEL_VOTES,
+        *expect_task_answers(project.task, "Every label is one of the task's, or missing."),
+        expect_rows(
+            "voters_are_models", "Every voter is a named model.", "column_values_to_match_regex", column="annotator_id", regex=r"^model:\S"
+        ),
+        expect_fact(
+            "models_answered",
+            "Every document that a model was asked about was answered.",
+            "documents_unanswered",
+            maximum=0,
+            severity="WARN",
         ),
     )
 

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-# One row per labeling function that voted; people's answer to a document is the one that most of them gave, where there is one such.
+# One row per labeling function, or model, that voted; people's answer to a document is the one that most of them gave, if there is one.
 RULE_ANALYSIS_SQL = """
-WITH per_document AS (
-    SELECT document_id, count(*) AS votes, count(DISTINCT label) AS answers FROM rule_votes GROUP BY document_id
+WITH given_without_people AS (
+    SELECT document_id, annotator_id, label FROM rule_votes UNION ALL SELECT document_id, annotator_id, label FROM model_votes
+), per_document AS (
+    SELECT document_id, count(*) AS votes, count(DISTINCT label) AS answers FROM given_without_people GROUP BY document_id
 ), given AS (
     SELECT document_id, label, count(*) AS votes FROM annotations WHERE voter_kind = 'human' GROUP BY ALL
 ), people AS (
@@ -31,7 +33,7 @@ SELECT
     count(*) FILTER (per_document.answers > 1) AS conflicts,
     count(answer) AS judged,
     count(*) FILTER (label = answer) AS correct
-FROM rule_votes JOIN per_document USING (document_id) LEFT JOIN people USING (document_id)
+FROM given_without_people JOIN per_document USING (document_id) LEFT JOIN people USING (document_id)
 GROUP BY annotator_id
 ORDER BY annotator_id
 """

@@ -28,7 +28,7 @@ def learn(votes, wanted="dawid_skene", published=None, rule_weight=0.25, gold=()
     with duckdb.connect() as connection:
         is_rule = votes["voter_kind"] == "rule"
         documents = votes[["document_id"]].drop_duplicates().assign(text_words=30)
-        tables = {"annotations": votes[~is_rule], "rule_votes": votes[is_rule], "clean_documents": documents}
+        tables = {"annotations": votes[~is_rule], "rule_votes": votes[is_rule], "model_votes": votes.head(0), "clean_documents": documents}
         tables["labeled_documents"] = pd.DataFrame(list((published or {}).items()), columns=["document_id", "label"], dtype="str")
         for name, table in tables.items():
             connection.register(name, table)
@@ -37,7 +37,7 @@ def learn(votes, wanted="dawid_skene", published=None, rule_weight=0.25, gold=()
         connection.register("documents", documents.assign(item=range(len(documents))))
         numbered = connection.execute(NUMBERED_VOTES_SQL, {"labels": list(LABELS)}).df()
         conduct, known = connection.execute(CONDUCT_SQL).df(), connection.execute(GOLD_VOTES_SQL, {"gold": list(gold)}).df()
-    learnt = learn_annotators(numbered, voters, documents, LABELS, wanted, rule_weight)
+    learnt = learn_annotators(numbered, voters, documents, LABELS, wanted, {"human": 1.0, "rule": rule_weight})
     return learnt, keep_records(conduct, learnt.standing, known, TASK, Gold(annotators=gold))
 
 

@@ -11,6 +11,7 @@ def analyse(rule_votes, annotations, documents):
     with duckdb.connect() as connection:
         frames = {
             "rule_votes": pd.DataFrame(rule_votes, columns=["document_id", "annotator_id", "label"], dtype="str"),
+            "model_votes": pd.DataFrame(columns=["document_id", "annotator_id", "label"], dtype="str"),
             "annotations": pd.DataFrame(annotations, columns=["document_id", "label"], dtype="str").assign(voter_kind="human"),
             "clean_documents": pd.DataFrame({"document_id": documents}),
         }

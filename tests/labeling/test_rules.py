@@ -1,10 +1,13 @@
 """Labeling functions vote on what they see and abstain otherwise."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
-from assets.labeling.rules import Document, apply_rules, chosen_rules, emoticon, lexicon
-from assets.project import Task
+from assets.labeling.rule_kit import Document
+from assets.labeling.rules import apply_rules, chosen_rules, emoticon, lexicon
+from assets.project import RuleSettings, Task
 
 TASK = Task(labels=("negative", "neutral", "positive"), positive_label="positive", negative_label="negative")
 TASK_ZH = Task(labels=("差评", "好评"), positive_label="好评", negative_label="差评")
@@ -46,11 +49,13 @@ def test_rules_abstain_where_the_task_has_no_polarity():
 
 
 def documents(*texts):
-    return pd.DataFrame({"document_id": [f"d{i}" for i in range(len(texts))], "source": "s", "text": texts, "language": "en"})
+    return pd.DataFrame({"document_id": [f"d{i}" for i in range(len(texts))], "source": "s", "text": texts, "language": "en"}).assign(
+        external_id="x", parent_id="x", title=""
+    )
 
 
 def test_an_abstention_is_no_row():
-    found = apply_rules(documents("love it :)", "Monday"), chosen_rules(["lexicon", "emoticon"], TASK), TASK)
+    found = apply_rules(documents("love it :)", "Monday"), chosen_rules(RuleSettings(enabled=("lexicon", "emoticon")), TASK, Path()), TASK)
     assert found[["document_id", "annotator_id", "label"]].to_numpy().tolist() == [
         ["d0", "rule:lexicon", "positive"],
         ["d0", "rule:emoticon", "positive"],
@@ -59,7 +64,7 @@ def test_an_abstention_is_no_row():
 
 def test_an_unknown_rule_is_named_in_the_error():
     with pytest.raises(ValueError, match=r"expected names out of \['emoticon', 'lexicon'\] for text_classification, found \['sarcasm'\]"):
-        chosen_rules(["lexicon", "sarcasm"], TASK)
+        chosen_rules(RuleSettings(enabled=("lexicon", "sarcasm")), TASK, Path())
 
 
 def test_a_rule_that_leaves_the_task_is_an_error():

@@ -1,12 +1,15 @@
 """Span rules find what they say, in English and Chinese, and vote on every document."""
 
+from pathlib import Path
+
 import pandas as pd
 import pytest
 
 from assets.answers import decode_spans
+from assets.labeling.rule_kit import Document
 from assets.labeling.rules import apply_rules, chosen_rules
 from assets.labeling.span_rules import SPAN_RULES
-from assets.project import Task
+from assets.project import RuleSettings, Task
 from assets.quality.suites import expect_task_answers
 from assets.quality.validation import validate
 from dagster_project.configuration import load_project
@@ -86,11 +89,13 @@ def test_names(text, found):
 
 
 def documents(*texts):
-    return pd.DataFrame({"document_id": [f"d{number}" for number in range(len(texts))], "source": "s", "text": texts, "language": "en"})
+    return pd.DataFrame(
+        {"document_id": [f"d{number}" for number in range(len(texts))], "source": "s", "text": texts, "language": "en"}
+    ).assign(external_id="x", parent_id="x", title="")
 
 
 def test_a_rule_votes_on_every_document_with_what_it_found_or_nothing():
-    rules = chosen_rules(["dates", "handles"], ENTITIES)
+    rules = chosen_rules(RuleSettings(enabled=("dates", "handles")), ENTITIES, Path())
     votes = apply_rules(documents("@bob left on Friday", "没有"), rules, ENTITIES)
     assert votes[["document_id", "annotator_id", "label"]].to_numpy().tolist() == [
         ["d0", "rule:dates", '[{"start":13,"end":19,"label":"DATE"}]'],
@@ -112,7 +117,7 @@ def test_a_rule_votes_on_every_document_with_what_it_found_or_nothing():
     ],
 )
 def test_unless_named_all_rules_that_fit_the_task_vote(task, names):
-    assert list(chosen_rules(None, task)) == names
+    assert list(chosen_rules(RuleSettings(), task, Path())) == names
 
 
 @pytest.mark.parametrize(
@@ -125,7 +130,7 @@ def test_unless_named_all_rules_that_fit_the_task_vote(task, names):
 )
 def test_a_rule_of_another_task_is_named_in_the_error(name, task, message):
     with pytest.raises(ValueError, match=message):
-        chosen_rules([name], task)
+        chosen_rules(RuleSettings(enabled=(name,)), task, Path())
 
 
 @pytest.mark.parametrize("rule", SPAN_RULES)
@@ -138,7 +143,7 @@ def test_every_rule_finds_its_own_types_and_stays_quick_on_hostile_text(rule):
         + "@" * 2000
         + "Aa" * 2000
     )
-    answer = chosen_rules([rule], ENTITIES)[rule](type("D", (), {"text": text, "task": ENTITIES})())
+    answer = chosen_rules(RuleSettings(enabled=(rule,)), ENTITIES, Path())[rule](Document(text, "en", ENTITIES))
     spans = decode_spans(answer, sorted(SPAN_RULES[rule].types), len(text))
     assert len(spans) >= 40
 
@@ -146,7 +151,7 @@ def test_every_rule_finds_its_own_types_and_stays_quick_on_hostile_text(rule):
 def test_every_label_of_the_demo_for_names_has_a_rule_that_looks_for_it():
     home = {"TEXTMILL_HOME": "/data"}
     project = load_project(REPOSITORY / "config" / "demo_ner.yaml", home)
-    rules = chosen_rules(project.labeling.rules.enabled, project.task)
+    rules = chosen_rules(project.labeling.rules, project.task, Path())
     assert set().union(*(SPAN_RULES[name].types for name in rules)) == set(project.task.labels)
     assert not any(source.fields.votes or source.fields.spans for source in project.sources)
 

@@ -21,7 +21,12 @@ def records_of(rows, gold=Gold(), words=30):  # noqa: B008
     votes = votes.astype({"seconds": "float64"}).assign(source="shop", voter_kind="human")
     clean = votes[["document_id", "source"]].drop_duplicates().assign(text_words=words)
     with duckdb.connect() as connection:
-        for name, table in {"annotations": votes, "rule_votes": votes.head(0), "clean_documents": clean}.items():
+        for name, table in {
+            "annotations": votes,
+            "rule_votes": votes.head(0),
+            "model_votes": votes.head(0),
+            "clean_documents": clean,
+        }.items():
             connection.register(name, table)
         conduct, pairs = connection.execute(CONDUCT_SQL).df(), connection.execute(PAIRS_SQL).df()
         known = connection.execute(GOLD_VOTES_SQL, {"gold": list(gold.annotators)}).df()
