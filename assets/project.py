@@ -342,6 +342,9 @@ class Labeling(Section):
         "digits of its SHA-256.",
     )
     queue_budget: int = Field(500, ge=0, description="Most documents in the queue.")
+    pool_budget: int = Field(
+        5000, ge=0, description="Most documents without a confident label that the champion is asked about in one materialization."
+    )
     queue_mix: dict[QueueStrategy, Annotated[float, Field(gt=0)]] = Field(
         {"uncertainty": 0.4, "disagreement": 0.2, "balance": 0.2, "label_issue": 0.1, "random": 0.1},
         min_length=1,

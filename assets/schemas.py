@@ -489,10 +489,10 @@ DOCUMENT_EMBEDDINGS = Table(
     may_be_empty=True,
 )
 
-QUEUE_PREDICTIONS = Table(
-    "queue_predictions",
-    "queue_predictions",
-    "One row per document of the labeling queue that the champion was asked about; the newest answer counts.",
+POOL_PREDICTIONS = Table(
+    "pool_predictions",
+    "pool_predictions",
+    "One row per document without a confident label that the champion was asked about; the newest answer counts.",
     (
         DOCUMENT_ID,
         Column("model_id", "VARCHAR", "The champion that answered."),
@@ -708,7 +708,7 @@ TABLES: dict[str, Table] = {
         LABEL_PREDICTIONS,
         LABELING_QUEUE,
         DOCUMENT_EMBEDDINGS,
-        QUEUE_PREDICTIONS,
+        POOL_PREDICTIONS,
         LABELING_TASKS,
         TRAINING_DATASET,
         SEARCH_INDEX,

@@ -6,12 +6,12 @@ from assets.tags import GPU_OP_TAGS
 
 REFRESH = (
     *("raw_documents", "raw_annotations", "clean_documents", "rejected_documents", "tokens", "document_embeddings", "search_index"),
-    *("annotations", "rule_votes", "model_votes", "labeled_documents", "labeling_queue", "queue_predictions", "labeling_tasks"),
+    *("annotations", "rule_votes", "model_votes", "labeled_documents", "labeling_queue", "pool_predictions", "labeling_tasks"),
 )
 RETRAIN = ("training_dataset", "fine_tuned_model", "evaluation_report", "champion_model")
 SEARCH = ("hyperparameter_search",)
 STUDIES = ("learning_curve", "ablation_report")
-LABEL_ISSUES = ("document_embeddings", "label_issues", "labeling_queue", "queue_predictions", "labeling_tasks")
+LABEL_ISSUES = ("document_embeddings", "label_issues", "labeling_queue", "pool_predictions", "labeling_tasks")
 # They cost minutes or hours and change nothing by themselves: no schedule, no sensor and no job for everything runs them.
 ON_DEMAND = (*SEARCH, *STUDIES, "label_issues")
 

@@ -21,6 +21,7 @@ WIRING = {
     "sending.py",
     "deciding.py",
     "doubting.py",
+    "questioning.py",
     "consulting.py",
     "embedding.py",
 }
@@ -32,6 +33,7 @@ SHARED = {
     "assets.section",
     "assets.answers",
     "assets.grouping",
+    "assets.pictures",
     "assets.label_studio",
     "assets.tags",
     "assets.wiring",

@@ -25,7 +25,7 @@ GROUPS = {
         "learning_curve",
         "ablation_report",
         "document_embeddings",
-        "queue_predictions",
+        "pool_predictions",
     },
 }
 TRAINING = {"fine_tuned_model", "hyperparameter_search", "learning_curve", "ablation_report"}

@@ -8,9 +8,9 @@ import pandas as pd
 
 from assets.answers import count_outside_task
 from assets.labeling.consulting import consult_models
-from assets.labeling.deciding import UPSTREAM, decide_labels_of, gold_of
+from assets.labeling.deciding import UPSTREAM, decide_labels_of
 from assets.labeling.doubting import find_issues
-from assets.labeling.queue import CANDIDATES_SQL, DOUBTED_SQL, GOLD_QUESTIONS_SQL, mix_in_gold, rank
+from assets.labeling.questioning import fill_queue
 from assets.labeling.rules import apply_rules, chosen_rules
 from assets.labeling.sending import send_queue
 from assets.labeling.votes import UsableVotes, to_votes
@@ -104,35 +104,27 @@ def label_issues(
     return materialized(step, metadata)
 
 
-@dg.asset(deps=["labeled_documents", "label_issues"], **asset_options(LABELING_QUEUE, ["duckdb"]))
+@dg.asset(
+    deps=["labeled_documents", "label_issues", "pool_predictions", "document_embeddings"], **asset_options(LABELING_QUEUE, ["duckdb"])
+)
 def labeling_queue(
     context: dg.AssetExecutionContext, config: Refresh, lakehouse: LakehouseResource, project: ProjectResource
 ) -> Materialized:
-    """What people should label next among documents below the quorum: uncertain, divided, of rare labels, at random; and gold questions."""
+    """What people should label next: uncertain, divided, unlike others, of rare labels, doubted, some at random; and gold questions."""
     with step_of(
         context,
         lakehouse,
         "labeling_queue",
-        upstream=["labeled_documents", "label_issues"],
+        upstream=["labeled_documents", "label_issues", "pool_predictions"],
         following="snapshot",
         full_refresh=config.full_refresh,
         package=PACKAGE,
     ) as step:
-        if step.has_new_input:
-            budget = project.labeling.queue_budget
-            candidates = pd.concat([lakehouse.read(sql, {"budget": budget}) for sql in (CANDIDATES_SQL, DOUBTED_SQL)], ignore_index=True)
-            queue = rank(candidates, project.labeling.queue_mix, budget)
-            gold = lakehouse.read(GOLD_QUESTIONS_SQL, {"budget": budget} | gold_of(project))
-            queue = mix_in_gold(queue, gold, project.labeling.gold.share, budget)
-            labels = int(lakehouse.read("SELECT count(*) AS rows FROM labeled_documents")["rows"].item())
-            step.write("labeling_queue", queue)
-            step.count(rows_in=labels, rows_out=len(queue), rows_skipped=labels - len(queue))
-            for strategy, rows in queue["strategy"].value_counts().items():
-                step.measure(f"chosen by {strategy}", rows)
-    return materialized(step)
+        metadata = fill_queue(step, lakehouse, project) if step.has_new_input else {}
+    return materialized(step, metadata)
 
 
-@dg.asset(deps=["labeling_queue", "queue_predictions"], **asset_options(LABELING_TASKS, ["labelstudio"]))
+@dg.asset(deps=["labeling_queue", "pool_predictions"], **asset_options(LABELING_TASKS, ["labelstudio"]))
 def labeling_tasks(
     context: dg.AssetExecutionContext,
     config: Refresh,
@@ -145,7 +137,7 @@ def labeling_tasks(
         context,
         lakehouse,
         "labeling_tasks",
-        upstream=["labeling_queue", "queue_predictions"],
+        upstream=["labeling_queue", "pool_predictions"],
         following="journal",
         full_refresh=config.full_refresh,
         package=PACKAGE,

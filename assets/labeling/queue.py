@@ -3,9 +3,11 @@
 The documents without a confident label, one of each near-duplicate cluster, since one answer serves them all. Strategies rank them, and a
 mix takes from each in turn by its share:
 
-- `uncertainty`: the least confident consensus first; documents nobody voted on come after contested ones of equal confidence;
+- `uncertainty`: the least confident consensus first, and where nobody voted the smallest margin of the champion; documents that nobody
+  voted on come after contested ones of equal confidence;
 - `disagreement`: the most divided votes first (Gini impurity), among documents with two votes or more;
-- `balance`: first those that seem to have the label which the fewest confident documents have;
+- `diversity`: those that are least like each other and like what has a label (`diversity.py`), where documents are embedded;
+- `balance`: first those that seem to have the label which the fewest confident documents have, by the votes or else by the champion;
 - `label_issue`: labels that are probably wrong (`label_issues.py`), worst first, until somebody answered again;
 - `random`: any, by a hash of the id: the part of what people label from which rates can be estimated.
 
@@ -20,26 +22,30 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
+from assets.labeling.diversity import spread_out
 from assets.labeling.gold import GOLD_SQL
 from assets.project import QueueStrategy
 from assets.schemas import LABELING_QUEUE
 
-# The newest revision of each document without a confident label, one per near-duplicate cluster, with its rank by each strategy, from 1;
-# missing where a strategy does not see it. Only those among the first `$budget` of a strategy.
-CANDIDATES_SQL = """
-WITH waiting AS (
-    SELECT document_id, source, language, text, reason, confidence, votes_count, label,
+# The newest revision of each document without a confident label, one per near-duplicate cluster.
+_WAITING_SQL = """
+    SELECT document_id, source, language, text, reason, confidence, votes_count, coalesce(label, suggestion) AS label,
+        CASE WHEN votes_count = 0 AND margin IS NOT NULL THEN (1 + margin) / 2 ELSE confidence END AS sureness,
         list_sum(list_transform(distribution, lambda share: share * (1 - share))) AS impurity
     FROM labeled_documents
     JOIN (SELECT document_id, text, cluster_id, source, external_id, revision FROM clean_documents
           QUALIFY row_number() OVER (PARTITION BY source, external_id ORDER BY revision DESC) = 1) USING (document_id, source)
+    LEFT JOIN (SELECT document_id, margin, label AS suggestion FROM pool_predictions) USING (document_id)
     WHERE NOT is_confident
     QUALIFY row_number() OVER (PARTITION BY cluster_id ORDER BY confidence, votes_count DESC, document_id) = 1
-), labelled AS (
+"""
+# They, with their ranks by each strategy, from 1; missing where a strategy does not see it. Only the first `$budget` of each strategy.
+CANDIDATES_SQL = f"""
+WITH waiting AS ({_WAITING_SQL}), labelled AS (
     SELECT label, count(*) AS documents FROM labeled_documents WHERE is_confident GROUP BY label
 ), ranked AS (
-    SELECT waiting.* EXCLUDE (label, impurity),
-        row_number() OVER (ORDER BY confidence, votes_count DESC, document_id) AS uncertainty,
+    SELECT waiting.* EXCLUDE (label, impurity, sureness),
+        row_number() OVER (ORDER BY sureness, votes_count DESC, document_id) AS uncertainty,
         CASE WHEN votes_count >= 2 THEN row_number() OVER (ORDER BY votes_count < 2, impurity DESC, votes_count DESC, document_id) END
             AS disagreement,
         CASE WHEN label IS NOT NULL THEN row_number() OVER (ORDER BY label IS NULL, coalesce(documents, 0), confidence, document_id) END
@@ -48,6 +54,18 @@ WITH waiting AS (
     FROM waiting LEFT JOIN labelled USING (label)
 )
 SELECT * FROM ranked WHERE least(uncertainty, disagreement, balance, random) <= $budget ORDER BY uncertainty
+"""
+
+# They, with their vectors; of very many a fixed sample.
+POOL_SQL = f"""
+SELECT document_id, source, language, text, reason, confidence, votes_count, embedding FROM ({_WAITING_SQL})
+JOIN (SELECT document_id, embedding FROM document_embeddings WHERE starts_with(encoder, $base_model || '@')) USING (document_id)
+ORDER BY hash(document_id), document_id LIMIT 20_000
+"""
+# Vectors of documents with confident labels, a fixed sample.
+LABELLED_SQL = """
+SELECT embedding FROM document_embeddings SEMI JOIN (SELECT document_id FROM labeled_documents WHERE is_confident) USING (document_id)
+WHERE starts_with(encoder, $base_model || '@') ORDER BY hash(document_id), document_id LIMIT 5_000
 """
 
 # The newest revision of each document with a label that is probably wrong, worst first, and what is known of it; of those only that nobody
@@ -126,3 +144,20 @@ def mix_in_gold(queue: pd.DataFrame, gold: pd.DataFrame, share: float, budget: i
     places = (np.arange(wanted) + pd.util.hash_array(gold["document_id"].to_numpy(dtype=object)) / 2.0**64) * stretch
     mixed = pd.concat([queue.assign(place=np.arange(len(queue)) + 0.5), gold.assign(place=places)]).sort_values("place", ignore_index=True)
     return mixed.assign(position=range(1, len(mixed) + 1))[LABELING_QUEUE.column_names()]
+
+
+def with_diversity(candidates: pd.DataFrame, pool: pd.DataFrame, labelled: pd.DataFrame, budget: int) -> pd.DataFrame:
+    """Candidates with their rank by diversity, and those of the pool that only diversity sees.
+
+    Args:
+        candidates: One row per document (`CANDIDATES_SQL`).
+        pool: One row per document that could be chosen (`POOL_SQL`).
+        labelled: One row per document that has a label: `embedding`.
+        budget: Most documents that diversity ranks.
+    """
+    vectors, known = (np.array(frame["embedding"].tolist(), dtype=np.float32) for frame in (pool, labelled))
+    order = spread_out(vectors, known, budget)
+    ranked = pool.iloc[order].drop(columns="embedding").assign(diversity=np.arange(1, len(order) + 1))
+    rank_of = ranked.set_index("document_id")["diversity"]
+    seen = candidates.assign(diversity=candidates["document_id"].map(rank_of))
+    return pd.concat([seen, ranked[~ranked["document_id"].isin(candidates["document_id"])]], ignore_index=True)

@@ -27,7 +27,7 @@ SELECT q.document_id, q.source, q.language, q.text, q.position,
     CASE WHEN p.label IS NOT NULL THEN p.model_id WHEN l.label IS NOT NULL THEN '{VOTES}' END AS suggested_by,
     coalesce(p.confidence, q.confidence) AS confidence
 FROM labeling_queue q
-LEFT JOIN queue_predictions p ON p.document_id = q.document_id AND q.strategy <> 'label_issue'
+LEFT JOIN pool_predictions p ON p.document_id = q.document_id AND q.strategy <> 'label_issue'
 LEFT JOIN labeled_documents l ON l.document_id = q.document_id AND q.strategy NOT IN ('gold', 'label_issue')
 LEFT JOIN labeled_documents d ON d.document_id = q.document_id AND q.strategy = 'label_issue'
 ORDER BY q.position

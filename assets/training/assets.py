@@ -15,7 +15,7 @@ from assets.schemas import (
     FINE_TUNED_MODEL,
     HYPERPARAMETER_SEARCH,
     LEARNING_CURVE,
-    QUEUE_PREDICTIONS,
+    POOL_PREDICTIONS,
 )
 from assets.tags import GPU_OP_TAGS, GPU_POOL, GPU_TAGS
 from assets.training.describing import report_model, show_newest_report
@@ -25,7 +25,7 @@ from assets.training.promoting import Bench, judge_candidates, track_models
 from assets.training.registry import UNREPORTED_SQL, identify_model, model_row, recipe_of
 from assets.training.searching import search_settings, use_recipe
 from assets.training.studying import measure_ablation, measure_curve
-from assets.training.suggesting import predict_queue
+from assets.training.suggesting import predict_pool
 from assets.wiring import (
     LakehouseResource,
     Materialized,
@@ -128,8 +128,8 @@ def document_embeddings(
     return materialized(step, metadata)
 
 
-@dg.asset(deps=["labeling_queue"], **asset_options(QUEUE_PREDICTIONS, ["pytorch"]))
-def queue_predictions(
+@dg.asset(deps=["labeled_documents"], **asset_options(POOL_PREDICTIONS, ["pytorch"]))
+def pool_predictions(
     context: dg.AssetExecutionContext,
     config: Refresh,
     lakehouse: LakehouseResource,
@@ -137,11 +137,10 @@ def queue_predictions(
     object_store: ObjectStoreResource,
     compute: ComputeResource,
 ) -> Materialized:
-    """What the champion says of the documents that people are asked about next; nothing before there is a champion."""
+    """What the champion says of documents that wait for people, before they are asked; nothing before there is a champion."""
     options: dict[str, Any] = {"full_refresh": config.full_refresh, "package": PACKAGE}
-    with step_of(context, lakehouse, "queue_predictions", upstream=["labeling_queue"], following="journal", **options) as step:
-        if step.has_new_input:
-            predict_queue(step, lakehouse, Bench(object_store, compute, project), context.log.info)
+    with step_of(context, lakehouse, "pool_predictions", upstream=["labeled_documents"], following="journal", **options) as step:
+        predict_pool(step, lakehouse, Bench(object_store, compute, project), context.log.info)
     return materialized(step)
 
 

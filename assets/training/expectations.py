@@ -10,7 +10,7 @@ from assets.schemas import (
     FINE_TUNED_MODEL,
     HYPERPARAMETER_SEARCH,
     LEARNING_CURVE,
-    QUEUE_PREDICTIONS,
+    POOL_PREDICTIONS,
 )
 
 METRICS = (
@@ -138,6 +138,6 @@ def document_embeddings(_project: Project) -> Suite:
     )
 
 
-def queue_predictions(project: Project) -> Suite:
+def pool_predictions(project: Project) -> Suite:
     """The champion answers in the task's labels."""
-    return suite(QUEUE_PREDICTIONS, *expect_task_answers(project.task))
+    return suite(POOL_PREDICTIONS, *expect_task_answers(project.task))

@@ -75,7 +75,8 @@ def search_settings(step: Step, lakehouse: Lakehouse, bench: Bench, log: Log, *,
 
 def draw_page(rows: pd.DataFrame, project: Project, importance: Mapping[str, float]) -> str:
     """The page of a search, pictures inside."""
-    from assets.training.studies.study_figures import draw_history, draw_importance, embed  # brings matplotlib
+    from assets.pictures import embed  # brings matplotlib
+    from assets.training.studies.study_figures import draw_history, draw_importance
 
     metric = project.search.metric
     pictures = {"history.png": draw_history(rows, metric)} | ({"importance.png": draw_importance(importance)} if importance else {})

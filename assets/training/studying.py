@@ -28,8 +28,9 @@ ORDER BY document_id, annotator_id
 
 def measure_curve(step: Step, lakehouse: Lakehouse, bench: Bench, log: Log, *, again: bool) -> dict[str, Any]:
     """Train on growing parts of the train split and write what each gives on dev; the page of the study as metadata."""
+    from assets.pictures import embed
     from assets.training.studies.study import curve_cells, describe_curve, identify_study, project_onwards
-    from assets.training.studies.study_figures import draw_learning_curve, embed
+    from assets.training.studies.study_figures import draw_learning_curve
     from assets.training.studies.study_results import curve_rows
 
     dataset_version, bench = current_dataset(lakehouse), with_recipe(lakehouse, bench)
@@ -53,9 +54,10 @@ def measure_curve(step: Step, lakehouse: Lakehouse, bench: Bench, log: Log, *, a
 
 def measure_ablation(step: Step, lakehouse: Lakehouse, bench: Bench, log: Log, *, again: bool) -> dict[str, Any]:
     """Train without each source and each labeling function and write what that costs on dev; the page of the study as metadata."""
+    from assets.pictures import embed
     from assets.training.studies.ablation import ablate_votes, describe_ablation, hash_of_votes
     from assets.training.studies.study import ablation_cells, identify_study
-    from assets.training.studies.study_figures import draw_ablation, embed
+    from assets.training.studies.study_figures import draw_ablation
     from assets.training.studies.study_results import ablation_rows
 
     dataset_version, bench = current_dataset(lakehouse), with_recipe(lakehouse, bench)

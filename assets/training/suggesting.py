@@ -1,4 +1,4 @@
-"""Wiring of `queue_predictions`: the champion is asked about the labeling queue, in a process of its own."""
+"""Wiring of `pool_predictions`: the champion is asked about documents that wait for people, in a process of its own."""
 
 import tempfile
 from collections.abc import Callable
@@ -8,38 +8,61 @@ import pandas as pd
 
 from assets.answers import count_outside_task, decode_spans
 from assets.project import Task
-from assets.schemas import QUEUE_PREDICTIONS
+from assets.schemas import POOL_PREDICTIONS
 from assets.training.promoting import Bench, score
 from assets.training.registry import CHAMPION_SQL, MODELS_SQL
 from assets.training.stored_models import fetch_model
 from resources.increments import Step
 from resources.lakehouse import Lakehouse
 
+# Documents, newest revisions, without a confident label, or with a known one that is asked again, that the champion was not asked about:
+# those of the labeling queue first, as it was published last, then as a hash draws them.
+UNASKED_SQL = """
+SELECT c.document_id, c.text
+FROM (SELECT * FROM clean_documents QUALIFY row_number() OVER (PARTITION BY source, external_id ORDER BY revision DESC) = 1) c
+JOIN labeled_documents l USING (document_id)
+LEFT JOIN labeling_queue q ON q.document_id = c.document_id
+ANTI JOIN (SELECT document_id FROM pool_predictions WHERE model_id = $model_id) p ON p.document_id = c.document_id
+WHERE NOT l.is_confident
+    OR c.document_id IN (SELECT document_id FROM annotations WHERE list_contains($gold::VARCHAR[], annotator_id))
+ORDER BY q.position NULLS LAST, hash(c.document_id), c.document_id LIMIT $budget
+"""
 
-def predict_queue(step: Step, lakehouse: Lakehouse, bench: Bench, tell: Callable[[str], None]) -> None:
-    """Write what the champion says of the queue's documents; nothing where there is none, or it was trained for other labels."""
-    queue = pd.concat([pd.DataFrame(columns=["document_id", "text"]), *step.batches("labeling_queue")], ignore_index=True)
+
+def predict_pool(step: Step, lakehouse: Lakehouse, bench: Bench, tell: Callable[[str], None]) -> None:
+    """Write what the champion says of the documents that wait; nothing where there is none, or it was trained for other labels."""
+    new_rows = sum(len(batch) for batch in step.batches("labeled_documents"))
     found = lakehouse.read(CHAMPION_SQL)
-    champion_id = None if found.empty else str(found["champion_id"].item())
-    answers = pd.DataFrame()
-    if champion_id is not None and len(queue):
-        models = lakehouse.read(MODELS_SQL)
-        with tempfile.TemporaryDirectory() as folder:
-            model = models[models["model_id"] == champion_id].to_dict("records")[0]
-            fetch_model(bench.store, {str(key): value for key, value in model.items()}, Path(folder) / "model")
-            scored, labels = score(bench, Path(folder), queue)
-        if labels == list(bench.project.task.labels):
-            answers = to_predictions(scored, champion_id, bench.project.task)
-        else:
-            tell(f"queue_predictions: {champion_id} was trained for the labels {labels}, so it is not asked.")
+    answers, asked = pd.DataFrame(), 0
+    if not found.empty:
+        champion_id, settings = str(found["champion_id"].item()), bench.project.labeling
+        parameters = {"model_id": champion_id, "budget": settings.pool_budget, "gold": list(settings.gold.annotators)}
+        pool = lakehouse.read(UNASKED_SQL, parameters)
+        asked = len(pool)
+        answers = ask_champion(lakehouse, bench, champion_id, pool, tell) if asked else answers
     step.measure("answers_outside_task", count_outside_task(answers["label"], bench.project.task) if len(answers) else 0)
     if len(answers):
-        step.write("queue_predictions", answers)
-    step.count(rows_in=len(queue), rows_out=len(answers), rows_skipped=len(queue) - len(answers))
+        step.write("pool_predictions", answers)
+    if step.has_new_input or len(answers):
+        rows_in = max(new_rows, asked)
+        step.count(rows_in=rows_in, rows_out=len(answers), rows_skipped=rows_in - len(answers))
+
+
+def ask_champion(lakehouse: Lakehouse, bench: Bench, champion_id: str, pool: pd.DataFrame, tell: Callable[[str], None]) -> pd.DataFrame:
+    """The champion's answers as rows of `pool_predictions`; none when it was trained for other labels."""
+    models = lakehouse.read(MODELS_SQL)
+    model = models[models["model_id"] == champion_id].to_dict("records")[0]
+    with tempfile.TemporaryDirectory() as folder:
+        fetch_model(bench.store, {str(key): value for key, value in model.items()}, Path(folder) / "model")
+        scored, labels = score(bench, Path(folder), pool)
+    if labels != list(bench.project.task.labels):
+        tell(f"pool_predictions: {champion_id} was trained for the labels {labels}, so it is not asked.")
+        return pd.DataFrame()
+    return to_predictions(scored, champion_id, bench.project.task)
 
 
 def to_predictions(scored: pd.DataFrame, model_id: str, task: Task) -> pd.DataFrame:
-    """A model's answers as rows of `queue_predictions`.
+    """A model's answers as rows of `pool_predictions`.
 
     Args:
         scored: One row per document: `document_id` and the columns of `Scorer.predict`.
@@ -56,7 +79,7 @@ def to_predictions(scored: pd.DataFrame, model_id: str, task: Task) -> pd.DataFr
             "confidence": [confidence for confidence, _ in sure],
             "margin": pd.Series([margin for _, margin in sure], dtype="float64"),
         }
-    )[QUEUE_PREDICTIONS.column_names()]
+    )[POOL_PREDICTIONS.column_names()]
 
 
 def _confidence(label: str, probabilities: list[float] | None, span_scores: list[float] | None, task: Task) -> tuple[float, float | None]:

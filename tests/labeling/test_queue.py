@@ -1,10 +1,12 @@
 """What people are asked next, and in which order."""
 
 import duckdb
+import numpy as np
 import pandas as pd
 import pytest
 
-from assets.labeling.queue import CANDIDATES_SQL, GOLD_QUESTIONS_SQL, mix_in_gold, rank
+from assets.labeling.diversity import spread_out
+from assets.labeling.queue import CANDIDATES_SQL, GOLD_QUESTIONS_SQL, mix_in_gold, rank, with_diversity
 from assets.schemas import LABELING_QUEUE
 
 WAITING = [  # document, cluster, confidence, votes, label, distribution
@@ -18,7 +20,10 @@ WAITING = [  # document, cluster, confidence, votes, label, distribution
 CONFIDENT = [("x", "x", 0.99, 9, "坏", [1.0, 0.0]), ("y", "y", 0.99, 9, "坏", [1.0, 0.0]), ("z", "z", 0.99, 9, "good", [0.0, 1.0])]
 
 
-def candidates(budget=10, waiting=WAITING, confident=CONFIDENT):
+MARGINS = {}  # of the champion, by document; it says that all of them are 坏
+
+
+def candidates(budget=10, waiting=WAITING, confident=CONFIDENT, margins=MARGINS):
     columns = ["document_id", "cluster_id", "confidence", "votes_count", "label", "distribution"]
     rows = pd.DataFrame([*waiting, *confident], columns=columns)
     rows = rows.assign(
@@ -31,6 +36,12 @@ def candidates(budget=10, waiting=WAITING, confident=CONFIDENT):
         connection.register("labeled_documents", rows.drop(columns="cluster_id"))
         texts = rows[["document_id", "cluster_id", "source"]].assign(text="文本", external_id=rows["document_id"], revision=1)
         connection.register("clean_documents", texts)
+        connection.register(
+            "pool_predictions",
+            pd.DataFrame(list(margins.items()), columns=["document_id", "margin"])
+            .astype({"document_id": "str", "margin": "float64"})
+            .assign(label="坏"),
+        )
         return connection.execute(CANDIDATES_SQL, {"budget": budget}).df()
 
 
@@ -40,6 +51,38 @@ def ids(mix, budget=10, **tables):
 
 def test_uncertainty_asks_the_least_confident_first_and_contested_before_unseen():
     assert ids({"uncertainty": 1}) == ["a", "b", "c", "f", "e"]
+
+
+def test_where_nobody_voted_the_champion_says_how_uncertain_a_document_is():
+    unseen = [(name, name, 0.5, 0, None, [0.5, 0.5]) for name in ("甲", "乙", "丙")]
+    contested = [("voted", "voted", 0.6, 2, "坏", [0.6, 0.4])]
+    margins = {"甲": 0.9, "乙": 0.05, "丙": 0.4, "voted": 0.0}
+    assert ids({"uncertainty": 1}, waiting=[*unseen, *contested], margins=margins) == ["乙", "voted", "丙", "甲"]
+
+
+def vectors(**angles):
+    """One row per document on a circle."""
+    rows = [(name, [float(np.cos(angle)), float(np.sin(angle))]) for name, angle in angles.items()]
+    frame = pd.DataFrame(rows, columns=["document_id", "embedding"])
+    return frame.assign(source="shop", language="zh", text="文本", reason="no_votes", confidence=0.5, votes_count=0)
+
+
+def test_diversity_asks_what_is_least_like_what_has_a_label_and_like_what_is_asked():
+    pool = vectors(甲=0.0, 乙=0.1, 丙=1.5, d=3.0)
+    chosen = with_diversity(candidates(), pool, vectors(x=0.02)[["embedding"]], 3)
+    ranked = chosen[chosen["diversity"].notna()].sort_values("diversity")
+    assert ranked["document_id"].tolist() == ["d", "丙", "乙"]
+    assert chosen["document_id"].is_unique
+    assert len(chosen) == 8
+    queue = rank(chosen, {"diversity": 1.0}, 2)
+    assert queue[["document_id", "strategy"]].to_numpy().tolist() == [["d", "diversity"], ["丙", "diversity"]]
+
+
+def test_without_labels_diversity_begins_in_the_middle_and_without_vectors_it_sees_nothing():
+    pool, nothing = vectors(甲=0.0, 乙=0.5, 丙=1.0), vectors()[["embedding"]]
+    assert spread_out(np.array(pool["embedding"].tolist(), dtype=np.float32), np.zeros((0, 2), dtype=np.float32), 5).tolist() == [1, 0, 2]
+    assert with_diversity(candidates(), vectors(), nothing, 5)["diversity"].isna().all()
+    assert spread_out(np.zeros((0, 2), dtype=np.float32), np.zeros((0, 2), dtype=np.float32), 5).tolist() == []
 
 
 def test_of_a_near_duplicate_cluster_only_one_is_asked():

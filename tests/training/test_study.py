@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 
 from assets.answers import Span, encode_spans
+from assets.pictures import embed
 from assets.project import Project, Task
 from assets.training.jobs import Cell, read_study_job
 from assets.training.studies import study_run
@@ -27,7 +28,7 @@ from assets.training.studies.study import (
     identify_study,
     project_onwards,
 )
-from assets.training.studies.study_figures import draw_ablation, draw_learning_curve, embed
+from assets.training.studies.study_figures import draw_ablation, draw_learning_curve
 from assets.training.studies.study_results import ablation_rows, curve_rows
 from assets.training.studies.study_run import pick_documents, replace_labels, run_study
 from assets.training_settings import Studies

@@ -166,9 +166,19 @@ def test_the_champion_is_asked_about_the_queue(trained, write_jsonl, source):
     assert trained.run("refresh").succeeded
     (champion,) = {row[0] for row in trained.rows("champion_model ORDER BY decided_at DESC LIMIT 1", "champion_id")}
     queue = {row[0] for row in trained.rows("labeling_queue", "document_id")}
-    rows = trained.rows("queue_predictions SEMI JOIN labeling_queue USING (document_id)", "document_id", "model_id", "label", "margin")
+    rows = trained.rows("pool_predictions SEMI JOIN labeling_queue USING (document_id)", "document_id", "model_id", "label", "margin")
     assert {row[0] for row in rows} == queue
     assert len(queue) >= 6
     assert {row[1] for row in rows} == {champion}
     assert {row[2] for row in rows} <= set(trained.project.task.labels)
     assert all(0 <= row[3] <= 1 for row in rows)
+
+
+def test_the_queue_tells_what_labels_gained_so_far(trained):
+    event = trained.instance.get_latest_materialization_event(dg.AssetKey("labeling_queue"))
+    page = event.asset_materialization.metadata["more labels"].value
+    models = trained.lakehouse.read(HISTORY_SQL)
+    assert len(models) >= 1
+    assert models["macro_f1"].between(0, 1).all()
+    assert ("gain.png" not in page) and (("data:image/png;base64," in page) == (len(models) > 1))
+    assert "waiting documents" in page

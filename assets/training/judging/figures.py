@@ -3,23 +3,19 @@
 Belongs here: drawing numbers that are given. Does not belong here: computing them (`evaluation.py`), the words around them (`report.py`).
 """
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from matplotlib import font_manager, rc_context
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from matplotlib import font_manager
 
+from assets.pictures import BLUE, GREY, new_figure, to_png
 from assets.training.judging.evaluation import value_of
 from assets.training.judging.metrics import CALIBRATION_BINS, Floats, bins_of
 
 CJK_FONTS = ("Noto Sans CJK SC", "Noto Sans SC", "Source Han Sans SC", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "SimHei", "PingFang SC")
-BLUE, GREY = "#2b6cb0", "#a0aec0"
 MOST_POINTS = 3_000
 """Points of a scatter plot: more cannot be told apart and only make the file large."""
 
@@ -163,21 +159,3 @@ def draw_valence(valence: Floats, ratings: Floats) -> bytes:
     axes.scatter(ratings[rows], valence[rows], s=4, alpha=0.35, color=BLUE, linewidths=0)
     axes.set(xlabel="mean human rating", ylabel="predicted P(pos) - P(neg)", title="Valence", ylim=(-1.05, 1.05))
     return to_png(figure, None)
-
-
-def new_figure(width: float, height: float) -> tuple[Figure, Axes]:
-    """An empty picture of a size in inches, drawn without a window."""
-    figure = Figure(figsize=(width, height), dpi=90, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure, figure.add_subplot()
-
-
-def to_png(figure: Figure, font: str | None) -> bytes:
-    """The picture as PNG bytes, the same for the same picture; `font` is for labels that the usual font cannot show."""
-    if font is not None:
-        for text in figure.findobj(lambda artist: hasattr(artist, "set_fontfamily")):
-            text.set_fontfamily([font, "DejaVu Sans"])  # type: ignore[attr-defined]
-    target = io.BytesIO()
-    with rc_context({"axes.unicode_minus": False}):
-        figure.savefig(target, format="png", metadata={"Software": None})
-    return target.getvalue()

@@ -4,7 +4,6 @@ Texts of documents are never shown: a report goes further than the data. Does no
 (`report_tables.py`), drawing (`figures.py`).
 """
 
-import base64
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from assets.pictures import embed
 from assets.project import Task
 from assets.training.judging.evaluation import Evaluation, value_of
 from assets.training.judging.figures import (
@@ -123,10 +123,7 @@ def render_report(
         "## Notes\n\n" + "\n".join(f"- {note}" for note in notes),
     ]
     markdown = "\n\n".join(sections) + "\n"
-    embedded = markdown
-    for name, picture in pictures.items():
-        embedded = embedded.replace(f"]({name})", f"](data:image/png;base64,{base64.b64encode(picture).decode()})")
-    return Report(markdown, embedded, _to_json(evaluation, facts, notes, history), pictures)
+    return Report(markdown, embed(markdown, pictures), _to_json(evaluation, facts, notes, history), pictures)
 
 
 def headline(frame: pd.DataFrame) -> str:

@@ -4,14 +4,14 @@ Belongs here: drawing rows of `hyperparameter_search`, `learning_curve` and `abl
 (`search.py`, `study.py`), pictures of the evaluation report (`figures.py`).
 """
 
-import base64
 from collections.abc import Mapping
 
 import numpy as np
 import pandas as pd
 from matplotlib.ticker import MaxNLocator
 
-from assets.training.judging.figures import BLUE, GREY, choose_names, new_figure, to_png
+from assets.pictures import BLUE, GREY, new_figure, to_png
+from assets.training.judging.figures import choose_names
 
 STATE_MARKS = {"complete": ("o", BLUE), "pruned": ("x", GREY), "failed": ("v", "C3")}
 METHOD_MARKS = {"fine_tuning": ("o", "fine-tuned"), "few_shot_head": ("^", "head on the frozen encoder")}
@@ -97,10 +97,3 @@ def draw_ablation(rows: pd.DataFrame) -> bytes:
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set(xlabel="macro F1 on dev lost without it (95 % interval)", title="Which data earns its keep")
     return to_png(figure, names.font)
-
-
-def embed(page: str, pictures: Mapping[str, bytes]) -> str:
-    """A page in Markdown with its pictures inside."""
-    for name, picture in pictures.items():
-        page = page.replace(f"]({name})", f"](data:image/png;base64,{base64.b64encode(picture).decode()})")
-    return page
