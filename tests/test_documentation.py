@@ -13,6 +13,7 @@ from typer.exceptions import TyperException
 from typer.testing import CliRunner
 
 from assets.labeling import rules
+from assets.labeling.rule_kit import labeling_function
 from assets.project import Project
 from dagster_project.catalog import configuration_sections, describe, limits_of, stale_documents, tables_shown_on, type_in_words
 from dagster_project.cli import app
@@ -136,11 +137,27 @@ def test_the_example_project_loads_with_chinese_labels(tmp_path):
 
 def test_the_example_labeling_function_votes_and_abstains():
     (example,) = blocks("CONTRIBUTING.md", "python")
-    names = dict(vars(rules))
+    names = vars(rules) | {"labeling_function": labeling_function}
     exec(compile(example, "CONTRIBUTING.md", "exec"), names)
     task = Project.model_validate(yaml.safe_load(read("config/demo.yaml").replace("${TEXTMILL_DEMO_PORT}", "1"))).task
     asked = [names["question"](rules.Document(text, "und", task)) for text in ("Where is it?", "在哪里？", "It is here.", "在这里。")]
     assert asked == ["neutral", "neutral", rules.ABSTAIN, rules.ABSTAIN]
+
+
+def test_the_examples_of_the_labeling_guide_are_projects(tmp_path):
+    demo = yaml.safe_load(read("config/demo.yaml").replace("${TEXTMILL_DEMO_PORT}", "1"))
+    examples = [yaml.safe_load(block) for block in blocks("docs/labeling.md", "yaml")]
+    assert len(examples) == 4
+    for example in examples:
+        settings = Project.model_validate(demo | {"labeling": example["labeling"]}).labeling
+        assert settings.model_dump() != Project.model_validate(demo).labeling.model_dump()
+    (code,) = blocks("docs/labeling.md", "python")
+    (tmp_path / "my_rules.py").write_text(code, encoding="utf-8")
+    chosen = Project.model_validate(demo | {"labeling": examples[1]["labeling"]})
+    functions = rules.chosen_rules(chosen.labeling.rules, chosen.task, tmp_path)
+    assert {"refund", "shouting", "thanks", "asks_for_help"} <= set(functions)
+    document = rules.Document("救命，退款！", "zh", chosen.task)
+    assert [functions[name](document) for name in ("refund", "asks_for_help", "thanks")] == ["negative", "negative", None]
 
 
 def test_the_pictured_graph_is_the_graph(definitions):
