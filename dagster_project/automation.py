@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 
 import dagster as dg
 
@@ -11,6 +12,7 @@ from assets.project import Project
 from dagster_project.jobs import partition_range_tags, refresh, retrain
 from resources.labeling_server import LabelingServer
 from resources.lakehouse import Lakehouse
+from resources.notices import Notices
 
 # Confident labels approved after the data set that the champion was trained on, and what that data set was.
 NEW_LABELS_SQL = """
@@ -31,6 +33,10 @@ WHERE is_confident AND increment_id NOT IN (SELECT input_increment_id FROM consu
 
 # Annotations on the labeling server that were collected, and when each was last changed.
 KNOWN_ANNOTATIONS_SQL = f"SELECT cursor_key, cursor_value FROM collection_cursors WHERE starts_with(cursor_key, '{ANNOTATION}')"
+
+
+SECONDS_WITHOUT_WEBHOOK, SECONDS_WITH_WEBHOOK = 60, 900
+"""How often the labeling server is asked; with a webhook rarely, in case that a call was lost."""
 
 
 def build_schedules(project: Project) -> list[dg.ScheduleDefinition]:
@@ -78,13 +84,21 @@ def build_annotation_sensor(project: Project) -> dg.SensorDefinition:
     """Requests a refresh when people annotated something on the labeling server."""
     tags = partition_range_tags([source.name for source in project.sources])
 
-    @dg.sensor(job=refresh, minimum_interval_seconds=60, name="refresh_on_new_annotations")
+    @dg.sensor(job=refresh, minimum_interval_seconds=15, name="refresh_on_new_annotations")
     def refresh_on_new_annotations(
-        _context: dg.SensorEvaluationContext, lakehouse: dg.ResourceParam[Lakehouse], labeling_server: dg.ResourceParam[LabelingServer]
+        context: dg.SensorEvaluationContext,
+        lakehouse: dg.ResourceParam[Lakehouse],
+        labeling_server: dg.ResourceParam[LabelingServer],
+        notices: dg.ResourceParam[Notices],
     ) -> dg.RunRequest | dg.SkipReason:
-        """Looks for annotations that are new or were changed; asks for one run per state of them."""
+        """Looks for annotations that are new or were changed: at once after a notice, else from time to time; one run per state of them."""
         if not labeling_server.is_on:
             return dg.SkipReason("There is no labeling server; set TEXTMILL_LABEL_STUDIO_URL.")
+        now, looked = time.time(), float(context.cursor or 0)
+        patience = SECONDS_WITH_WEBHOOK if notices.is_expected else SECONDS_WITHOUT_WEBHOOK
+        if now - looked < patience and notices.newest("annotations") <= looked:
+            return dg.SkipReason(f"No notice of the labeling server; looked {now - looked:.0f} s ago.")
+        context.update_cursor(str(now))
         project_id = labeling_server.find_project(title_of(project))
         if project_id is None:
             return dg.SkipReason("There are no tasks on the labeling server yet; run the job `refresh` once.")

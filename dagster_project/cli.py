@@ -10,7 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from dagster_project.configuration import ConfigurationError
-from dagster_project.label_commands import label_app
+from dagster_project.label_commands import label_app, webhook
 from dagster_project.model_commands import MODEL_COMMANDS
 from dagster_project.printing import JsonOption, say
 from dagster_project.servers import run_until_stopped
@@ -179,7 +179,7 @@ def report(as_json: JsonOption = False) -> None:
     print(f"\n{found.headline}\n\nReport: {found.location}")
 
 
-for command in MODEL_COMMANDS:
+for command in (*MODEL_COMMANDS, webhook):
     app.command()(command)
 app.add_typer(label_app, name="label")
 

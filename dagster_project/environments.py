@@ -13,10 +13,11 @@ from assets.project import Project
 from assets.schemas import TABLES
 from dagster_project.configuration import ConfigurationError, load_project
 from resources.compute import LocalCompute
-from resources.labeling_server import LabelingServer, LabelingServerError, open_labeling_server
+from resources.labeling_server import LabelingServer, LabelingServerError, Webhook, WebhookSetting, open_labeling_server
 from resources.lakehouse import Lakehouse
 from resources.language_model import LanguageModel, LanguageModelError, open_language_model
 from resources.model_tracking import ModelTracking, TrackingError, open_model_tracking
+from resources.notices import Notices
 from resources.object_store import open_object_store
 from resources.search_index import SearchIndex
 
@@ -25,9 +26,11 @@ DEFAULT_HOME = ".textmill"
 DEFAULT_DEMO_PORT = 8731
 MLFLOW_VARIABLE = "TEXTMILL_MLFLOW_URI"
 LABEL_STUDIO_VARIABLE = "TEXTMILL_LABEL_STUDIO_URL"
+WEBHOOK_URL_VARIABLE, WEBHOOK_SECRET_VARIABLE = "TEXTMILL_WEBHOOK_URL", "TEXTMILL_WEBHOOK_SECRET"  # the variables' names
 LLM_KEY_VARIABLE = "TEXTMILL_LLM_API_KEY"  # the variable's name
 LABEL_STUDIO_TOKEN_VARIABLE = "TEXTMILL_LABEL_STUDIO_TOKEN"  # the variable's name
 MLFLOW_SETTINGS = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
+LEAST_SECRET_CHARS = 16
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -46,6 +49,7 @@ class Environment:
         mlflow_uri: `TEXTMILL_MLFLOW_URI`: where models are shown besides the lakehouse; None shows them nowhere.
         label_studio_url: `TEXTMILL_LABEL_STUDIO_URL`: where people label in a browser; None asks nobody.
         label_studio_token: `TEXTMILL_LABEL_STUDIO_TOKEN`: a token of it; the project file cannot name it.
+        webhook: `TEXTMILL_WEBHOOK_URL`, `TEXTMILL_WEBHOOK_SECRET`: where the labeling server says that somebody annotated; None nowhere.
         llm_api_key: `TEXTMILL_LLM_API_KEY`: key of the language model that votes; the project file cannot name it.
     """
 
@@ -60,6 +64,7 @@ class Environment:
     label_studio_url: str | None = None
     label_studio_token: str | None = field(default=None, repr=False)
     llm_api_key: str | None = field(default=None, repr=False)
+    webhook: Webhook | None = None
 
     @property
     def dagster_home(self) -> Path:
@@ -82,6 +87,7 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
     if not port.isdecimal() or not 0 < int(port) < 65536:
         raise ConfigurationError(f"TEXTMILL_DEMO_PORT: expected a port from 1 to 65535, found {port!r}")
     token, key = given.pop(LABEL_STUDIO_TOKEN_VARIABLE, None), given.pop(LLM_KEY_VARIABLE, None)
+    webhook = _read_webhook(given)
     return Environment(
         name=name,
         home=home,
@@ -94,7 +100,24 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
         label_studio_url=given.get(LABEL_STUDIO_VARIABLE) or None,
         label_studio_token=token or None,
         llm_api_key=key or None,
+        webhook=webhook,
     )
+
+
+def _read_webhook(given: dict[str, str]) -> Webhook | None:
+    """The webhook; its secret is taken out of what the project file may name.
+
+    Raises:
+        ConfigurationError: There is an address but no secret of 16 characters or more.
+    """
+    url, secret = given.get(WEBHOOK_URL_VARIABLE), given.pop(WEBHOOK_SECRET_VARIABLE, "")
+    if not url:
+        return None
+    if len(secret) < LEAST_SECRET_CHARS:
+        raise ConfigurationError(
+            f"{WEBHOOK_SECRET_VARIABLE}: expected {LEAST_SECRET_CHARS} characters or more beside {WEBHOOK_URL_VARIABLE}"
+        )
+    return Webhook(url, secret)
 
 
 def _absolute(path: str) -> Path:
@@ -117,6 +140,8 @@ def embedded_resources(environment: Environment, project: Project) -> dict[str, 
         "compute": LocalCompute(environment.home / "work"),
         "model_tracking": _open_tracking(environment.mlflow_uri, project.name),
         "labeling_server": _open_server(environment),
+        "webhook": WebhookSetting(environment.webhook),
+        "notices": Notices(environment.home / "notices", environment.webhook is not None),
         "language_model": _open_language_model(environment, project),
     }
 

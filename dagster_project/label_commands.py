@@ -87,6 +87,21 @@ def import_sheet(
     say([{"file": str(file), "answers": len(answers), "next": "textmill run refresh"}], as_json)
 
 
+def webhook(
+    port: Annotated[int, typer.Option(help="Port.", min=1, max=65535)] = 8733,
+    host: Annotated[str, typer.Option(help="Interface; whoever opens it to others puts TLS in front.")] = "127.0.0.1",
+) -> None:
+    """Receive the labeling server's word that somebody annotated, so that the sensor looks at once."""
+    from dagster_project.environments import WEBHOOK_SECRET_VARIABLE, WEBHOOK_URL_VARIABLE, read_environment
+    from services.webhook import serve
+
+    environment = read_environment()
+    if environment.webhook is None:
+        raise ConfigurationError(f"expected {WEBHOOK_URL_VARIABLE} and {WEBHOOK_SECRET_VARIABLE}, found neither")
+    typer.echo(f"POST http://{host}:{port}/annotations; stop with Ctrl-C")
+    serve(open_resources()["notices"], environment.webhook.secret, host, port)
+
+
 def keep(resources: dict[str, Any], answers: "Sequence[Answer]", name: str) -> None:
     """Put answers where collection finds them, named by the time: the newest count.
 

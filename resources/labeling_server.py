@@ -8,7 +8,7 @@ import json
 import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -22,6 +22,7 @@ IMPORT_TASKS = 200
 ATTEMPTS = 3
 PAUSE_SECONDS = 1.0
 """Before a second attempt; twice as long before a third."""
+ANNOTATION_ACTIONS = ("ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_CREATED", "ANNOTATIONS_DELETED")
 TRANSIENT = (429, 500, 502, 503, 504)
 
 
@@ -44,6 +45,26 @@ class ServerProject:
     label_config: str
     instruction: str
     overlap: int
+
+
+@dataclass(frozen=True)
+class Webhook:
+    """Where a server says that somebody annotated.
+
+    Attributes:
+        url: Address as the server sees it.
+        secret: Sent as bearer token.
+    """
+
+    url: str
+    secret: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class WebhookSetting:
+    """Whether, and where, the labeling server says that somebody annotated."""
+
+    webhook: Webhook | None = None
 
 
 class LabelingServer(Protocol):
@@ -89,6 +110,10 @@ class LabelingServer(Protocol):
         """Name of every user by id: the address with which they log in."""
         ...
 
+    def notify(self, project_id: int, webhook: Webhook) -> None:
+        """Have the server call an address whenever somebody annotates in a project; once, however often it is asked."""
+        ...
+
 
 class NoLabelingServer:
     """Nobody is asked."""
@@ -117,6 +142,9 @@ class NoLabelingServer:
     def annotators(self) -> dict[int, str]:
         """Nobody."""
         return {}
+
+    def notify(self, project_id: int, webhook: Webhook) -> None:
+        """There is nothing to notify of."""
 
 
 class LabelStudio:
@@ -186,6 +214,24 @@ class LabelStudio:
         """See `LabelingServer.annotators`."""
         found = self._ask("GET", "/api/users/")
         return {int(user["id"]): str(user["email"]) for user in (found["results"] if isinstance(found, dict) else found)}
+
+    def notify(self, project_id: int, webhook: Webhook) -> None:
+        """See `LabelingServer.notify`. The call carries no content: what was annotated is asked for afterwards."""
+        wanted = {
+            "project": project_id,
+            "url": webhook.url,
+            "send_payload": False,
+            "send_for_all_actions": False,
+            "headers": {"Authorization": f"Bearer {webhook.secret}"},
+            "is_active": True,
+            "actions": list(ANNOTATION_ACTIONS),
+        }
+        known = self._ask("GET", "/api/webhooks/", {"project": project_id})
+        found = next((each for each in known if each["url"] == webhook.url and each["project"] == project_id), None)
+        if found is None:
+            self._ask("POST", "/api/webhooks/", content=wanted)
+        elif any(found.get(name) != wanted[name] for name in ("headers", "is_active", "send_payload")):
+            self._ask("PATCH", f"/api/webhooks/{found['id']}/", content=wanted)
 
     def _paged(self, path: str, parameters: Mapping[str, Any], key: str, page_size: int) -> Iterator[dict[str, Any]]:
         page, seen = 1, 0

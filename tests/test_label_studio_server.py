@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,12 @@ from pathlib import Path
 import dagster as dg
 import httpx2
 import pytest
+import uvicorn
 
 from assets.project import Task
 from dagster_project.automation import build_annotation_sensor
-from resources.labeling_server import open_labeling_server
+from resources.labeling_server import Webhook, WebhookSetting, open_labeling_server
+from services.webhook import build_app
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = Path(os.environ.get("TEXTMILL_TEST_LABEL_STUDIO") or ROOT / ".venv-labelstudio" / "bin" / "label-studio")
@@ -133,7 +136,7 @@ def votes_of(platform):
 
 def sensor_says(platform):
     sensor = build_annotation_sensor(platform.project)
-    resources = {name: platform.resources[name] for name in ("lakehouse", "labeling_server")}
+    resources = {name: platform.resources[name] for name in ("lakehouse", "labeling_server", "notices")}
     return sensor(dg.build_sensor_context(resources=resources))
 
 
@@ -239,3 +242,34 @@ def test_a_full_round_by_clicks_in_a_browser(platform, label_studio, files_sourc
     refresh(platform)
     assert ("3", AMY, "negative") in votes_of(platform)
     assert platform.rows("labeled_documents WHERE votes_count = 2", "votes_count") == [(2,)]
+
+
+def test_the_server_says_at_once_that_somebody_annotated(platform, label_studio, files_source, project_of):
+    platform = lamps("hooked", platform, label_studio, files_source, project_of)
+    notices, secret = platform.resources["notices"], "a secret of some length"
+    receiver = uvicorn.Server(uvicorn.Config(build_app(notices, secret), host="127.0.0.1", port=0, log_level="warning"))
+    thread = threading.Thread(target=receiver.run)
+    thread.start()
+    try:
+        wait_until(lambda: receiver.started, "the receiver to start")
+        port = receiver.servers[0].sockets[0].getsockname()[1]
+        platform.resources["webhook"] = WebhookSetting(Webhook(f"http://127.0.0.1:{port}/annotations", secret))
+        for number in (4, 5):  # told twice, called once
+            files_source("hooked", [{"id": str(number), "text": f"Lamp number {number} came without a bulb."}], f"more{number}.jsonl")
+            refresh(platform)
+        tasks, project_id = tasks_of(platform)
+        (webhook,) = label_studio.act("GET", f"/api/webhooks/?project={project_id}")
+        assert (webhook["url"], webhook["send_payload"]) == (f"http://127.0.0.1:{port}/annotations", False)
+        assert notices.newest("annotations") == 0
+        label_studio.annotate(tasks["1"], "positive")
+        wait_until(lambda: notices.newest("annotations") > 0, "a notice")
+    finally:
+        receiver.should_exit = True
+        thread.join()
+
+
+def wait_until(condition, what):
+    deadline = time.monotonic() + 60
+    while not condition():
+        assert time.monotonic() < deadline, f"waited a minute for {what}"
+        time.sleep(0.1)

@@ -28,6 +28,7 @@ from assets.wiring import (
 )
 from resources.compute import LocalCompute
 from resources.increments import Step
+from resources.labeling_server import WebhookSetting
 from resources.language_model import LanguageModel
 
 PACKAGE = "assets.labeling"
@@ -131,6 +132,7 @@ def labeling_tasks(
     lakehouse: LakehouseResource,
     project: ProjectResource,
     labeling_server: LabelingServerResource,
+    webhook: dg.ResourceParam[WebhookSetting],
 ) -> Materialized:
     """Tasks on the labeling server for what the queue asks, with what the champion or the votes so far suggest; none without a server."""
     with step_of(
@@ -142,7 +144,7 @@ def labeling_tasks(
         full_refresh=config.full_refresh,
         package=PACKAGE,
     ) as step:
-        metadata = send_queue(step, lakehouse, labeling_server, project)
+        metadata = send_queue(step, lakehouse, labeling_server, project, webhook.webhook)
     return materialized(step, metadata)
 
 
