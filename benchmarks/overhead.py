@@ -88,12 +88,13 @@ def run_bare(project: Project, home: Path) -> float:
         kept_before = pd.concat([kept_before, resolved.kept.merge(index_rows, on="document_id")[list(CANDIDATE_COLUMNS)]])
         tokens = tokenize(resolved.kept)
         index.add(IndexedDocument(*row) for row in tokens[["document_id", "source", "language", "tokens"]].itertuples(index=False))
-        rules = apply_rules(resolved.kept, chosen_rules(project.labeling.rules.enabled, project.task), project.task)
+        rules = apply_rules(resolved.kept, chosen_rules(project.labeling.rules, project.task, Path()), project.task)
         votes = pd.concat([votes, rules], ignore_index=True)
         votes = votes[votes["document_id"].isin(resolved.kept["document_id"])]
         labelled.append(decide_labels(resolved.kept, votes, project.task.labels, project.labeling))
         human = votes[votes["voter_kind"] == "human"]
-        measure_agreement(human.groupby(["source", "document_id", "label", "value"]).size().rename("votes").reset_index(), project.task)
+        counted = human.groupby(["source", "document_id", "label", "value"]).size().rename("votes").reset_index()
+        measure_agreement(counted.assign(month="2026-01"), project.task)
     pd.concat(labelled)
     return time.perf_counter() - start
 
