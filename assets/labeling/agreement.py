@@ -113,6 +113,20 @@ def to_rows(agreements: Sequence[Agreement]) -> pd.DataFrame:
     return pd.DataFrame([asdict(each) for each in agreements], columns=ANNOTATOR_AGREEMENT.column_names())
 
 
+def agreement_table(agreements: Sequence[Agreement]) -> str:
+    """Agreement as a Markdown table."""
+
+    def lines() -> Iterator[str]:
+        yield "| source | votes | measure | level | score | documents | number of votes |"
+        yield "|---|---|---|---|---|---|---|"
+        for found in agreements:
+            measure = found.measure.replace("_", " ")
+            counts = f"{found.documents_count} | {found.votes_count}"
+            yield f"| {found.source} | {found.part.replace('|', '/')} | {measure} | {found.level} | {found.score:.3f} | {counts} |"
+
+    return "\n".join(lines())
+
+
 def _measure_source(frame: pd.DataFrame, task: Task) -> Iterator[Agreement]:
     """Every figure on one source, which is not yet named in them."""
     measure: Callable[[pd.DataFrame, Task], Iterator[Agreement]] = _measure_one_label

@@ -1,6 +1,6 @@
 """Wiring of `labeled_documents`: votes become labels; what the votes say of those who gave them is kept beside."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +8,7 @@ import dagster as dg
 import pandas as pd
 
 from assets.answers import count_outside_task
-from assets.labeling.agreement import PAIRS_SQL, VOTE_COUNTS_SQL, Agreement, measure_agreement, measure_pairs, to_rows
+from assets.labeling.agreement import PAIRS_SQL, VOTE_COUNTS_SQL, Agreement, agreement_table, measure_agreement, measure_pairs, to_rows
 from assets.labeling.annotators import (
     NUMBERED_VOTES_SQL,
     VOTED_DOCUMENTS_SQL,
@@ -24,17 +24,11 @@ from assets.labeling.gold import measure_gold
 from assets.labeling.rated_sources import RATINGS_SQL, learn_sources, overturned_by_ratings
 from assets.labeling.rule_analysis import RULE_ANALYSIS_SQL, RuleAnalysis, analyse_rules, rule_table
 from assets.labeling.rules import competence_of_rules
-from assets.labeling.track_record import CONDUCT_SQL, GOLD_VOTES_SQL, keep_records, standing_among_others
+from assets.labeling.track_record import CONDUCT_SQL, GOLD_VOTES_SQL, annotator_table, keep_records, standing_among_others
 from assets.project import Gold, Project
 from resources.increments import BATCH_ROWS, Step
 from resources.lakehouse import Lakehouse
 
-SHOWN_ANNOTATORS = 50
-SHOWN_CHARS = 40
-RECORD_HEADINGS = (
-    *("annotator", "votes", "gold", "right on gold", "agreement", "accuracy", "seconds", "hasty", "commonest answer", "its share"),
-    "look at",
-)
 UPSTREAM = ("clean_documents", "annotations", "rule_votes", "model_votes")
 
 
@@ -166,39 +160,3 @@ def record_rules(step: Step, analyses: Sequence[RuleAnalysis]) -> None:
         step.measure(f"coverage: {rule.annotator_id}", rule.coverage)
         if rule.accuracy is not None:
             step.measure(f"accuracy: {rule.annotator_id}", rule.accuracy)
-
-
-def agreement_table(agreements: Sequence[Agreement]) -> str:
-    """Agreement as a Markdown table."""
-
-    def lines() -> Iterator[str]:
-        yield "| source | votes | measure | level | score | documents | number of votes |"
-        yield "|---|---|---|---|---|---|---|"
-        for found in agreements:
-            measure = found.measure.replace("_", " ")
-            counts = f"{found.documents_count} | {found.votes_count}"
-            yield f"| {found.source} | {in_a_cell(found.part)} | {measure} | {found.level} | {found.score:.3f} | {counts} |"
-
-    return "\n".join(lines())
-
-
-def annotator_table(records: pd.DataFrame) -> str:
-    """What is known of annotators as a Markdown table: those who should be looked at first, then those with most votes."""
-    shares = ["gold_ratio", "agreement_ratio", "accuracy_ratio", "median_seconds", "hasty_ratio", "commonest_ratio"]
-    shown = records.sort_values(["suspicion", "votes_count"], ascending=[True, False], na_position="last").head(SHOWN_ANNOTATORS)
-
-    def lines() -> Iterator[str]:
-        yield f"| {' | '.join(RECORD_HEADINGS)} |"
-        yield "|---" * len(RECORD_HEADINGS) + "|"
-        for row in shown.to_dict("records"):
-            gold, agreement, accuracy, seconds, hasty, commonest = ("–" if pd.isna(row[name]) else f"{row[name]:.2f}" for name in shares)
-            known = f"{row['votes_count']} | {row['gold_count']} | {gold} | {agreement} | {accuracy} | {seconds} | {hasty}"
-            answer = in_a_cell(str(row["commonest_label"])[:SHOWN_CHARS])
-            yield f"| {in_a_cell(row['annotator_id'])} | {known} | {answer} | {commonest} | {(row['suspicion'] or '').replace('_', ' ')} |"
-
-    return "\n".join(lines())
-
-
-def in_a_cell(text: str) -> str:
-    """Text that does not break a Markdown table."""
-    return text.replace("|", "\\|").replace("\n", " ")

@@ -8,7 +8,7 @@ English, Brysbaert, Journal of Memory and Language 109, 2019), or within half a 
 Does not belong here: what a vote is worth (`annotators.py`), which answers are known (`gold.py`).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
@@ -26,6 +26,13 @@ SAME_ANSWER_EXCESS = 0.2
 HASTY_SHARE = 0.5
 HASTY_WORDS_PER_SECOND = 15.0
 LEAST_SECONDS = 0.5
+
+SHOWN_ANNOTATORS = 50
+SHOWN_CHARS = 40
+RECORD_HEADINGS = (
+    *("annotator", "votes", "gold", "right on gold", "agreement", "accuracy", "seconds", "hasty", "commonest answer", "its share"),
+    "look at",
+)
 
 # One row per voter: votes on clean documents, the commonest answer, and how quick.
 CONDUCT_SQL = f"""
@@ -85,6 +92,24 @@ def standing_among_others(pairs: pd.DataFrame, conduct: pd.DataFrame, task: Task
         shared_votes=sums["votes"], agreement_ratio=sums["alike"] / sums["votes"], usual_ratio=sums["usual"] / sums["votes"]
     )
     return standing.assign(accuracy_ratio=np.nan, confusion=None)[list(STANDING)]
+
+
+def annotator_table(records: pd.DataFrame) -> str:
+    """What is known of annotators as a Markdown table: those who should be looked at first, then those with most votes."""
+    shares = ["gold_ratio", "agreement_ratio", "accuracy_ratio", "median_seconds", "hasty_ratio", "commonest_ratio"]
+    shown = records.sort_values(["suspicion", "votes_count"], ascending=[True, False], na_position="last").head(SHOWN_ANNOTATORS)
+
+    def lines() -> Iterator[str]:
+        yield f"| {' | '.join(RECORD_HEADINGS)} |"
+        yield "|---" * len(RECORD_HEADINGS) + "|"
+        for row in shown.to_dict("records"):
+            gold, agreement, accuracy, seconds, hasty, commonest = ("–" if pd.isna(row[name]) else f"{row[name]:.2f}" for name in shares)
+            known = f"{row['votes_count']} | {row['gold_count']} | {gold} | {agreement} | {accuracy} | {seconds} | {hasty}"
+            answer = str(row["commonest_label"])[:SHOWN_CHARS].replace("|", "/")
+            who, look = row["annotator_id"].replace("|", "/"), (row["suspicion"] or "").replace("_", " ")
+            yield f"| {who} | {known} | {answer} | {commonest} | {look} |"
+
+    return "\n".join(lines())
 
 
 def _gold_accuracy(gold_votes: pd.DataFrame, task: Task) -> pd.DataFrame:
