@@ -23,6 +23,7 @@ ATTEMPTS = 3
 PAUSE_SECONDS = 1.0
 """Before a second attempt; twice as long before a third."""
 ANNOTATION_ACTIONS = ("ANNOTATION_CREATED", "ANNOTATION_UPDATED", "ANNOTATIONS_CREATED", "ANNOTATIONS_DELETED")
+LOCAL_WEBHOOKS = "Label Studio calls addresses of private networks only when it runs with SSRF_PROTECTION_ENABLED=false."
 TRANSIENT = (429, 500, 502, 503, 504)
 
 
@@ -226,12 +227,15 @@ class LabelStudio:
             "is_active": True,
             "actions": list(ANNOTATION_ACTIONS),
         }
-        known = self._ask("GET", "/api/webhooks/", {"project": project_id})
-        found = next((each for each in known if each["url"] == webhook.url and each["project"] == project_id), None)
-        if found is None:
-            self._ask("POST", "/api/webhooks/", content=wanted)
-        elif any(found.get(name) != wanted[name] for name in ("headers", "is_active", "send_payload")):
-            self._ask("PATCH", f"/api/webhooks/{found['id']}/", content=wanted)
+        try:
+            known = self._ask("GET", "/api/webhooks/", {"project": project_id})
+            found = next((each for each in known if each["url"] == webhook.url and each["project"] == project_id), None)
+            if found is None:
+                self._ask("POST", "/api/webhooks/", content=wanted)
+            elif any(found.get(name) != wanted[name] for name in ("headers", "is_active", "send_payload")):
+                self._ask("PATCH", f"/api/webhooks/{found['id']}/", content=wanted)
+        except LabelingServerError as error:
+            raise LabelingServerError(f"No webhook to {webhook.url}: {error} {LOCAL_WEBHOOKS}") from error
 
     def _paged(self, path: str, parameters: Mapping[str, Any], key: str, page_size: int) -> Iterator[dict[str, Any]]:
         page, seen = 1, 0

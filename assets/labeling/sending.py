@@ -12,7 +12,7 @@ from assets.labeling.sheets import records_of
 from assets.project import Project
 from assets.schemas import LABELING_TASKS
 from resources.increments import Step
-from resources.labeling_server import LabelingServer, ServerProject, Webhook
+from resources.labeling_server import LabelingServer, LabelingServerError, ServerProject, Webhook
 from resources.lakehouse import Lakehouse
 
 VOTES = "votes"
@@ -65,8 +65,7 @@ def bring_up_to_date(step: Step, lakehouse: Lakehouse, server: LabelingServer, p
     config, instruction = label_config(project.task, language_of(project)), instruction_of(project.labeling.guideline or "")
     overlap = max(project.labeling.min_human_votes, 1)
     project_id = server.open_project(ServerProject(title_of(project), config, instruction, overlap))
-    if webhook is not None:
-        server.notify(project_id, webhook)
+    problem = ask_for_notices(server, project_id, webhook)
     present = {str(task["data"].get(DOCUMENT_ID_FIELD)): task for task in server.tasks(project_id)}
     queue = lakehouse.read(QUESTIONS_SQL)
     again = answered_tasks_to_replace(queue, present, lakehouse)
@@ -83,7 +82,17 @@ def bring_up_to_date(step: Step, lakehouse: Lakehouse, server: LabelingServer, p
     step.count(rows_in=len(queue), rows_out=len(asked), rows_skipped=len(queue) - len(asked))
     step.measure("tasks_removed", len(outdated) + len(again))
     step.measure("tasks_untouched", len(untouched) - len(outdated) + len(asked))
-    return {"server": f"{server.url}/projects/{project_id}/data"}
+    return {"server": f"{server.url}/projects/{project_id}/data"} | ({"webhook": problem} if problem else {})
+
+
+def ask_for_notices(server: LabelingServer, project_id: int, webhook: Webhook | None) -> str:
+    """Have the server say when somebody annotates; returns why it does not want to, which stops nothing: the sensor looks by itself too."""
+    try:
+        if webhook is not None:
+            server.notify(project_id, webhook)
+    except LabelingServerError as error:
+        return str(error)
+    return ""
 
 
 def answered_tasks_to_replace(queue: pd.DataFrame, present: Mapping[str, Mapping[str, Any]], lakehouse: Lakehouse) -> dict[str, int]:

@@ -3,9 +3,11 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+import dagster as dg
 import pytest
 
 from assets.label_studio import TITLE_CHARS, title_of
+from resources.labeling_server import LabelingServerError, Webhook, WebhookSetting
 
 RECORDS = [
     {"id": "1", "text": "The lamp stands on the desk beside the window.", "ratings": []},
@@ -44,6 +46,9 @@ class Server:
 
     def annotators(self):
         return {1: "amy@example.com"}
+
+    def notify(self, project_id, webhook):
+        raise LabelingServerError(f"No webhook to {webhook.url}: refused")
 
     def annotate(self, number, label):
         result = [{"from_name": "label", "value": {"choices": [label]}}]
@@ -93,3 +98,12 @@ def test_long_names_of_projects_stay_apart(lamps):
     assert len(set(titles)) == 4
     assert max(map(len, titles)) <= TITLE_CHARS
     assert titles[0] == "textmill: " + "a" * 40
+
+
+def test_a_server_that_refuses_the_webhook_is_sent_the_tasks_all_the_same(lamps):
+    lamps.resources["labeling_server"] = server = Server()
+    lamps.resources["webhook"] = WebhookSetting(Webhook("http://10.0.0.1/annotations", "a secret of some length"))
+    refresh(lamps)
+    assert server.found
+    event = lamps.instance.get_latest_materialization_event(dg.AssetKey("labeling_tasks"))
+    assert event.asset_materialization.metadata["webhook"].value == "No webhook to http://10.0.0.1/annotations: refused"
