@@ -81,6 +81,7 @@ class Server:
             "lead_time": 2.0,
         }
         data = {"text": text, DOCUMENT_ID_FIELD: document_id, "source": "shop", "control": "label"}
+        self.last = 1
         self.found = {1: {"id": 1, "data": data, "annotations": [annotation]}}
 
     def find_project(self, title):
@@ -94,8 +95,8 @@ class Server:
 
     def add_tasks(self, project_id, tasks):
         for task in tasks:
-            number = max(self.found) + 1
-            self.found[number] = {"annotations": [], **task, "id": number}
+            self.last += 1
+            self.found[self.last] = {"annotations": [], **task, "id": self.last}
 
     def remove_tasks(self, task_ids):
         for number in task_ids:
