@@ -4,7 +4,7 @@ The documents without a confident label, one of each near-duplicate cluster, sin
 mix takes from each in turn by its share:
 
 - `uncertainty`: the least confident consensus first, and where nobody voted the smallest margin of the champion; documents that nobody
-  voted on come after contested ones of equal confidence;
+  voted on come after contested ones of equal confidence, and last those that the champion was not asked about;
 - `disagreement`: the most divided votes first (Gini impurity), among documents with two votes or more;
 - `diversity`: those that are least like each other and like what has a label (`diversity.py`), where documents are embedded;
 - `balance`: first those that seem to have the label which the fewest confident documents have, by the votes or else by the champion;
@@ -30,7 +30,8 @@ from assets.schemas import LABELING_QUEUE
 # The newest revision of each document without a confident label, one per near-duplicate cluster.
 _WAITING_SQL = """
     SELECT document_id, source, language, text, reason, confidence, votes_count, coalesce(label, suggestion) AS label,
-        CASE WHEN votes_count = 0 AND margin IS NOT NULL THEN (1 + margin) / 2 ELSE confidence END AS sureness,
+        CASE WHEN votes_count > 0 THEN confidence WHEN margin IS NOT NULL THEN (1 + margin) / 2
+            WHEN EXISTS (SELECT 1 FROM pool_predictions WHERE margin IS NOT NULL) THEN 1 ELSE confidence END AS sureness,
         list_sum(list_transform(distribution, lambda share: share * (1 - share))) AS impurity
     FROM labeled_documents
     JOIN (SELECT document_id, text, cluster_id, source, external_id, revision FROM clean_documents

@@ -60,6 +60,13 @@ def test_where_nobody_voted_the_champion_says_how_uncertain_a_document_is():
     assert ids({"uncertainty": 1}, waiting=[*unseen, *contested], margins=margins) == ["乙", "voted", "丙", "甲"]
 
 
+def test_what_the_champion_was_not_asked_about_comes_after_what_it_doubts():
+    unseen = [(name, name, 0.5, 0, None, [0.5, 0.5]) for name in ("a", "b", "疑", "稳")]
+    margins = {"疑": 0.1, "稳": 0.8}
+    assert ids({"uncertainty": 1}, waiting=unseen, margins=margins) == ["疑", "稳", "a", "b"]
+    assert ids({"uncertainty": 1}, waiting=unseen) == ["a", "b", "疑", "稳"]
+
+
 def vectors(**angles):
     """One row per document on a circle."""
     rows = [(name, [float(np.cos(angle)), float(np.sin(angle))]) for name, angle in angles.items()]
