@@ -28,6 +28,7 @@ WIRING = {
 OUTSIDE = ("dagster", "resources", "boto3", "botocore", "sqlalchemy", "duckdb", "httpx2", "tantivy")
 SHARED = {
     "assets.schemas",
+    "assets.selections",
     "assets.project",
     "assets.training_settings",
     "assets.section",

@@ -15,6 +15,7 @@ from assets.labeling.rules import vote_id
 from assets.labeling.zero_shot import Vectors, descriptions_version, nearest_labels
 from assets.project import LanguageModelSettings, Project, ZeroShot
 from assets.schemas import MODEL_VOTES
+from assets.selections import EMBEDDINGS_SQL, NEWEST_DOCUMENTS_SQL
 from resources.increments import BATCH_ROWS, Step
 from resources.lakehouse import Lakehouse
 from resources.language_model import LanguageModel, LanguageModelError
@@ -25,18 +26,18 @@ NOBODY = "no model votes; see labeling.llm and labeling.zero_shot"
 
 # Documents, newest revisions, without a confident label that the model was not asked about in this version: those of the labeling queue
 # first, as it was published last.
-UNASKED_SQL = """
+UNASKED_SQL = f"""
 SELECT c.document_id, c.source, c.language, c.text
-FROM (SELECT * FROM clean_documents QUALIFY row_number() OVER (PARTITION BY source, external_id ORDER BY revision DESC) = 1) c
+FROM ({NEWEST_DOCUMENTS_SQL}) c
 LEFT JOIN labeling_queue q ON q.document_id = c.document_id AND q.strategy NOT IN ('gold', 'label_issue')
 ANTI JOIN (SELECT document_id FROM labeled_documents WHERE is_confident) d ON d.document_id = c.document_id
 ANTI JOIN (SELECT document_id FROM lake.history.model_votes WHERE annotator_id = $annotator AND version = $version) v
     ON v.document_id = c.document_id
 ORDER BY q.position NULLS LAST, hash(c.document_id), c.document_id LIMIT $limit
 """
-EMBEDDED_SQL = """
+EMBEDDED_SQL = f"""
 SELECT c.document_id, c.source, e.embedding FROM clean_documents c
-JOIN document_embeddings e ON e.document_id = c.document_id AND starts_with(e.encoder, $base_model || '@')
+JOIN ({EMBEDDINGS_SQL}) e ON e.document_id = c.document_id
 ANTI JOIN (SELECT document_id FROM lake.history.model_votes WHERE annotator_id = $annotator AND version = $version) v
     ON v.document_id = c.document_id
 ORDER BY c.document_id

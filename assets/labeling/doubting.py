@@ -22,6 +22,7 @@ from assets.labeling.label_issues import (
 )
 from assets.project import Project
 from assets.schemas import LABEL_PREDICTIONS
+from assets.selections import EMBEDDINGS_SQL, NEWEST_DOCUMENTS_SQL
 from resources.increments import Step
 from resources.lakehouse import Lakehouse
 
@@ -37,10 +38,9 @@ SELECT l.document_id, l.source, l.label, l.is_confident, parent_id, cluster_id, 
     l.distribution[list_position($labels, l.label)] AS share, l.human_votes_count AS people, coalesce(votes, 0) AS agreed
 FROM labeled_documents l
 LEFT JOIN given ON given.document_id = l.document_id AND given.label = l.label
-JOIN (SELECT document_id, parent_id, cluster_id, text FROM clean_documents
-      QUALIFY row_number() OVER (PARTITION BY source, external_id ORDER BY revision DESC) = 1) c ON c.document_id = l.document_id
+JOIN (SELECT document_id, parent_id, cluster_id, text FROM ({NEWEST_DOCUMENTS_SQL})) c ON c.document_id = l.document_id
 JOIN tokens t ON t.document_id = l.document_id
-JOIN document_embeddings e ON e.document_id = l.document_id AND starts_with(encoder, $base_model || '@')
+JOIN ({EMBEDDINGS_SQL}) e ON e.document_id = l.document_id
 WHERE list_contains($labels, l.label)
 ORDER BY hash(l.document_id), l.document_id LIMIT {MOST_DOCUMENTS}
 """

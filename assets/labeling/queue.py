@@ -26,16 +26,16 @@ from assets.labeling.diversity import spread_out
 from assets.labeling.gold import GOLD_SQL
 from assets.project import QueueStrategy
 from assets.schemas import LABELING_QUEUE
+from assets.selections import EMBEDDINGS_SQL, NEWEST_DOCUMENTS_SQL
 
 # The newest revision of each document without a confident label, one per near-duplicate cluster.
-_WAITING_SQL = """
+_WAITING_SQL = f"""
     SELECT document_id, source, language, text, reason, confidence, votes_count, coalesce(label, suggestion) AS label,
         CASE WHEN votes_count > 0 THEN confidence WHEN margin IS NOT NULL THEN (1 + margin) / 2
             WHEN EXISTS (SELECT 1 FROM pool_predictions WHERE margin IS NOT NULL) THEN 1 ELSE confidence END AS sureness,
         list_sum(list_transform(distribution, lambda share: share * (1 - share))) AS impurity
     FROM labeled_documents
-    JOIN (SELECT document_id, text, cluster_id, source, external_id, revision FROM clean_documents
-          QUALIFY row_number() OVER (PARTITION BY source, external_id ORDER BY revision DESC) = 1) USING (document_id, source)
+    JOIN (SELECT document_id, text, cluster_id, source FROM ({NEWEST_DOCUMENTS_SQL})) USING (document_id, source)
     LEFT JOIN (SELECT document_id, margin, label AS suggestion FROM pool_predictions) USING (document_id)
     WHERE NOT is_confident
     QUALIFY row_number() OVER (PARTITION BY cluster_id ORDER BY confidence, votes_count DESC, document_id) = 1
@@ -60,18 +60,18 @@ SELECT * FROM ranked WHERE least(uncertainty, disagreement, balance, random) <= 
 # They, with their vectors; of very many a fixed sample.
 POOL_SQL = f"""
 SELECT document_id, source, language, text, reason, confidence, votes_count, embedding FROM ({_WAITING_SQL})
-JOIN (SELECT document_id, embedding FROM document_embeddings WHERE starts_with(encoder, $base_model || '@')) USING (document_id)
+JOIN ({EMBEDDINGS_SQL}) USING (document_id)
 ORDER BY hash(document_id), document_id LIMIT 20_000
 """
 # Vectors of documents with confident labels, a fixed sample.
-LABELLED_SQL = """
-SELECT embedding FROM document_embeddings SEMI JOIN (SELECT document_id FROM labeled_documents WHERE is_confident) USING (document_id)
-WHERE starts_with(encoder, $base_model || '@') ORDER BY hash(document_id), document_id LIMIT 5_000
+LABELLED_SQL = f"""
+SELECT embedding FROM ({EMBEDDINGS_SQL}) SEMI JOIN (SELECT document_id FROM labeled_documents WHERE is_confident) USING (document_id)
+ORDER BY hash(document_id), document_id LIMIT 5_000
 """
 
 # The newest revision of each document with a label that is probably wrong, worst first, and what is known of it; of those only that nobody
 # answered since the label was first doubted.
-DOUBTED_SQL = """
+DOUBTED_SQL = f"""
 WITH first AS (
     SELECT document_id, given_label, min(found_at) AS found_at FROM lake.history.label_issues WHERE kind <> 'vote_contradicted' GROUP BY ALL
 ), doubted AS (
@@ -84,8 +84,7 @@ SELECT l.document_id, l.source, l.language, text, 'label_issue' AS reason, l.con
 FROM labeled_documents l
 JOIN doubted ON doubted.document_id = l.document_id AND doubted.given_label = l.label
 JOIN first ON first.document_id = l.document_id AND first.given_label = l.label
-JOIN (SELECT document_id, text FROM clean_documents
-      QUALIFY row_number() OVER (PARTITION BY source, external_id ORDER BY revision DESC) = 1) c ON c.document_id = l.document_id
+JOIN (SELECT document_id, text FROM ({NEWEST_DOCUMENTS_SQL})) c ON c.document_id = l.document_id
 LEFT JOIN answered ON answered.document_id = l.document_id
 WHERE is_confident AND (answered_at IS NULL OR answered_at <= found_at)
 ORDER BY label_issue LIMIT $budget
@@ -95,8 +94,7 @@ ORDER BY label_issue LIMIT $budget
 GOLD_QUESTIONS_SQL = f"""
 SELECT document_id, source, language, text, 'gold' AS reason, confidence, votes_count
 FROM labeled_documents JOIN ({GOLD_SQL}) USING (document_id)
-JOIN (SELECT document_id, text, source, external_id, revision FROM clean_documents
-      QUALIFY row_number() OVER (PARTITION BY source, external_id ORDER BY revision DESC) = 1) USING (document_id, source)
+JOIN (SELECT document_id, text, source FROM ({NEWEST_DOCUMENTS_SQL})) USING (document_id, source)
 ORDER BY human_votes_count, hash(document_id), document_id LIMIT $budget
 """
 

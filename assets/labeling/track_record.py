@@ -41,9 +41,9 @@ commonest AS (
     SELECT voter, label AS commonest_label, count(*) AS commonest_votes FROM votes GROUP BY voter, label
     QUALIFY row_number() OVER (PARTITION BY voter ORDER BY count(*) DESC, label) = 1
 ), timed AS (
-    SELECT {VOTER_SQL.replace("source", "a.source")} AS voter, count(*) AS timed_votes, median(seconds) AS median_seconds,
+    SELECT {VOTER_SQL} AS voter, count(*) AS timed_votes, median(seconds) AS median_seconds,
         avg((seconds < greatest({LEAST_SECONDS}, text_words / {HASTY_WORDS_PER_SECOND}))::INTEGER) AS hasty_ratio
-    FROM annotations a JOIN (SELECT document_id, text_words FROM clean_documents) USING (document_id) WHERE seconds IS NOT NULL GROUP BY 1
+    FROM annotations JOIN (SELECT document_id, text_words FROM clean_documents) USING (document_id) WHERE seconds IS NOT NULL GROUP BY 1
 )
 SELECT voter, voter_kind, count(*) AS votes_count, any_value(commonest_label) AS commonest_label,
     any_value(commonest_votes) / count(*) AS commonest_ratio, coalesce(any_value(timed_votes), 0) AS timed_votes,

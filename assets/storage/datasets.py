@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from assets.answers import labels_of_answer
 from assets.project import Project, Task
 from assets.schemas import SPLITS, TRAINING_DATASET
+from assets.selections import NEWEST_DOCUMENTS_SQL
 
 ARROW_TYPES = {"VARCHAR": pa.string(), "DOUBLE": pa.float64(), "DOUBLE[]": pa.list_(pa.float64())}
 FILE_COLUMNS = tuple(column for column in TRAINING_DATASET.columns if column.name != "dataset_version")
@@ -28,11 +29,10 @@ NO_LABEL = "(none)"
 """In counts and on the card: rows whose answer is an empty list."""
 
 # Confident labels of the newest revision of each document, with what groups are made of.
-MEMBERS_SQL = """
+MEMBERS_SQL = f"""
 SELECT document_id, source, parent_id, cluster_id, human_votes_count
 FROM labeled_documents
-JOIN (SELECT document_id, parent_id, cluster_id, source, external_id, revision FROM clean_documents
-      QUALIFY row_number() OVER (PARTITION BY source, external_id ORDER BY revision DESC) = 1) USING (document_id, source)
+JOIN (SELECT document_id, parent_id, cluster_id, source FROM ({NEWEST_DOCUMENTS_SQL})) USING (document_id, source)
 WHERE is_confident
 """
 

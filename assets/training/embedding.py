@@ -9,14 +9,14 @@ import numpy as np
 import pandas as pd
 
 from assets.schemas import DOCUMENT_EMBEDDINGS
+from assets.selections import EMBEDDINGS_SQL
 from assets.training.promoting import Bench
 from resources.increments import BATCH_ROWS, Step
 from resources.lakehouse import Lakehouse
 
-# Clean documents that the base model has not embedded yet; its fingerprint may change, its name must not.
-MISSING_SQL = """
-SELECT document_id, text FROM clean_documents
-ANTI JOIN (SELECT document_id FROM document_embeddings WHERE starts_with(encoder, $base_model || '@')) USING (document_id)
+# Clean documents that the base model has not embedded yet.
+MISSING_SQL = f"""
+SELECT document_id, text FROM clean_documents ANTI JOIN ({EMBEDDINGS_SQL}) USING (document_id)
 ORDER BY document_id
 """
 ALL_SQL = "SELECT document_id, text FROM clean_documents ORDER BY document_id"

@@ -9,6 +9,7 @@ import pandas as pd
 from assets.answers import count_outside_task, decode_spans
 from assets.project import Task
 from assets.schemas import POOL_PREDICTIONS
+from assets.selections import NEWEST_DOCUMENTS_SQL
 from assets.training.promoting import Bench, score
 from assets.training.registry import CHAMPION_SQL, MODELS_SQL
 from assets.training.stored_models import fetch_model
@@ -17,9 +18,9 @@ from resources.lakehouse import Lakehouse
 
 # Documents, newest revisions, without a confident label, or with a known one that is asked again, that the champion was not asked about:
 # those of the labeling queue first, as it was published last, then as a hash draws them.
-UNASKED_SQL = """
+UNASKED_SQL = f"""
 SELECT c.document_id, c.text
-FROM (SELECT * FROM clean_documents QUALIFY row_number() OVER (PARTITION BY source, external_id ORDER BY revision DESC) = 1) c
+FROM ({NEWEST_DOCUMENTS_SQL}) c
 JOIN labeled_documents l USING (document_id)
 LEFT JOIN labeling_queue q ON q.document_id = c.document_id
 ANTI JOIN (SELECT document_id FROM pool_predictions WHERE model_id = $model_id) p ON p.document_id = c.document_id
