@@ -7,6 +7,15 @@ import numpy as np
 import pandas as pd
 
 
+def deal_groups(groups: pd.Series, folds: int) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
+    """The fold of every row, (rows,), from 0: whole groups, dealt in turn from the largest."""
+    numbers = pd.factorize(groups)[0]
+    order = np.argsort(-np.bincount(numbers), kind="stable")
+    fold_of_group = np.empty(len(order), dtype=np.int64)
+    fold_of_group[order] = np.arange(len(order)) % folds
+    return np.asarray(fold_of_group[numbers])
+
+
 def group_documents(documents: pd.DataFrame) -> pd.Series:
     """Group id per document: the smallest `source/parent_id` among the documents connected to it."""
     from scipy.sparse import coo_matrix  # not while definitions load

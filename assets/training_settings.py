@@ -3,7 +3,8 @@
 The rest of it (sources, task, cleaning, labeling, storage) is in `project.py`.
 """
 
-from typing import Literal, Self
+from pathlib import Path
+from typing import Any, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -69,6 +70,11 @@ class Training(Section):
     recipe: str | None = Field(
         None, description="Name of a search (`search.name`) whose best settings take the place of those here; null keeps these."
     )
+
+    def embedding_job(self, texts: Path, vectors: Path) -> dict[str, Any]:
+        """The job of `training/embed.py`: the base model embeds every file of texts in one folder into another."""
+        files = {"texts_folder": str(texts), "output_folder": str(vectors)}
+        return files | self.model_dump(include={"base_model", "max_tokens", "device", "precision"})
 
 
 SearchedSetting = Literal[

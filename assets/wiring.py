@@ -11,6 +11,7 @@ import dagster as dg
 import pandas as pd
 
 from assets.code_version import code_version
+from assets.markdown import markdown_table
 from assets.project import Project
 from assets.schemas import Table
 from assets.tags import CPU_TAGS, LAKE_POOL, OWNERS
@@ -136,6 +137,4 @@ def materialized(step: Step, extra: Mapping[str, Any] | None = None) -> Material
 def preview(frame: pd.DataFrame) -> str:
     """A few rows as a Markdown table."""
     shown = frame[[column for column in frame.columns if column not in PRIVATE_COLUMNS]]
-    lines = ["| " + " | ".join(shown.columns) + " |", "|" + "---|" * len(shown.columns)]
-    lines += ["| " + " | ".join(str(value).replace("|", "\\|") for value in row) + " |" for row in shown.itertuples(index=False)]
-    return "\n".join(lines)
+    return markdown_table(list(shown.columns), shown.itertuples(index=False))

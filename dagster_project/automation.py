@@ -12,7 +12,7 @@ from assets.project import Project
 from dagster_project.jobs import partition_range_tags, refresh, retrain
 from resources.labeling_server import LabelingServer
 from resources.lakehouse import Lakehouse
-from resources.notices import Notices
+from resources.notices import ANNOTATED, Notices
 
 # Confident labels approved after the data set that the champion was trained on, and what that data set was.
 NEW_LABELS_SQL = """
@@ -96,7 +96,7 @@ def build_annotation_sensor(project: Project) -> dg.SensorDefinition:
             return dg.SkipReason("There is no labeling server; set TEXTMILL_LABEL_STUDIO_URL.")
         now, looked = time.time(), float(context.cursor or 0)
         patience = SECONDS_WITH_WEBHOOK if notices.is_expected else SECONDS_WITHOUT_WEBHOOK
-        if now - looked < patience and notices.newest("annotations") <= looked:
+        if now - looked < patience and notices.newest(ANNOTATED) <= looked:
             return dg.SkipReason(f"No notice of the labeling server; looked {now - looked:.0f} s ago.")
         context.update_cursor(str(now))
         project_id = labeling_server.find_project(title_of(project))

@@ -13,7 +13,7 @@ from assets.project import Project
 from assets.schemas import TABLES
 from dagster_project.configuration import ConfigurationError, load_project
 from resources.compute import LocalCompute
-from resources.labeling_server import LabelingServer, LabelingServerError, Webhook, WebhookSetting, open_labeling_server
+from resources.labeling_server import LabelingServer, LabelingServerError, Webhook, open_labeling_server
 from resources.lakehouse import Lakehouse
 from resources.language_model import LanguageModel, LanguageModelError, open_language_model
 from resources.model_tracking import ModelTracking, TrackingError, open_model_tracking
@@ -140,7 +140,6 @@ def embedded_resources(environment: Environment, project: Project) -> dict[str, 
         "compute": LocalCompute(environment.home / "work"),
         "model_tracking": _open_tracking(environment.mlflow_uri, project.name),
         "labeling_server": _open_server(environment),
-        "webhook": WebhookSetting(environment.webhook),
         "notices": Notices(environment.home / "notices", environment.webhook is not None),
         "language_model": _open_language_model(environment, project),
     }
@@ -158,7 +157,7 @@ def _open_tracking(uri: str | None, name: str) -> ModelTracking:
 
 def _open_server(environment: Environment) -> LabelingServer:
     try:
-        return open_labeling_server(environment.label_studio_url, environment.label_studio_token)
+        return open_labeling_server(environment.label_studio_url, environment.label_studio_token, environment.webhook)
     except LabelingServerError as error:
         raise ConfigurationError(f"{LABEL_STUDIO_VARIABLE}: {error}") from error
 

@@ -152,6 +152,10 @@ class Step:
         """Keep a number about this increment, for its suite and for the record."""
         self.facts[fact] = float(value)
 
+    def add(self, fact: str, value: float) -> None:
+        """Add to a number that was kept before, or is 0."""
+        self.measure(fact, self.facts.get(fact, 0.0) + value)
+
     def _offer(self, frames: Iterator[pd.DataFrame]) -> Iterator[pd.DataFrame]:
         """Count the rows that were there to be read."""
         self.rows_offered = self.rows_offered or 0

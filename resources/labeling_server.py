@@ -6,7 +6,6 @@ like (`assets/labeling/label_studio.py`, `assets/collection/label_studio.py`).
 
 import json
 import time
-import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -14,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx2
 
-from resources.loopback import is_loopback
+from resources.http_client import open_client
 
 PAGE_TASKS = 100
 PAGE_PROJECTS = 100
@@ -61,13 +60,6 @@ class Webhook:
     secret: str = field(repr=False)
 
 
-@dataclass(frozen=True)
-class WebhookSetting:
-    """Whether, and where, the labeling server says that somebody annotated."""
-
-    webhook: Webhook | None = None
-
-
 class LabelingServer(Protocol):
     """Asks people."""
 
@@ -111,8 +103,8 @@ class LabelingServer(Protocol):
         """Name of every user by id: the address with which they log in."""
         ...
 
-    def notify(self, project_id: int, webhook: Webhook) -> None:
-        """Have the server call an address whenever somebody annotates in a project; once, however often it is asked."""
+    def ask_for_notices(self, project_id: int) -> None:
+        """Have the server call the webhook, if there is one, whenever somebody annotates in a project; once, however often it is asked."""
         ...
 
 
@@ -144,8 +136,8 @@ class NoLabelingServer:
         """Nobody."""
         return {}
 
-    def notify(self, project_id: int, webhook: Webhook) -> None:
-        """There is nothing to notify of."""
+    def ask_for_notices(self, project_id: int) -> None:
+        """There is nothing to tell."""
 
 
 class LabelStudio:
@@ -153,20 +145,19 @@ class LabelStudio:
 
     is_on = True
 
-    def __init__(self, url: str, token: str, timeout_seconds: float = 60.0) -> None:
+    def __init__(self, url: str, token: str, timeout_seconds: float = 60.0, webhook: Webhook | None = None) -> None:
         self.url = url.rstrip("/")
         self._token = token
         self._authorization: str | None = None
         self._timeout_seconds = timeout_seconds
+        self._webhook = webhook
         self._opened: httpx2.Client | None = None
 
     @property
     def _client(self) -> httpx2.Client:
-        """The connection, opened when it is needed first. Proxies of the environment are for the way outside."""
+        """The connection, opened when it is needed first."""
         if self._opened is None:
-            is_here = is_loopback(urlsplit(self.url).hostname or "")
-            self._opened = httpx2.Client(base_url=self.url, timeout=self._timeout_seconds, trust_env=not is_here)
-            weakref.finalize(self, self._opened.close)
+            self._opened = open_client(self, self.url, self._timeout_seconds)
         return self._opened
 
     def find_project(self, title: str) -> int | None:
@@ -216,8 +207,11 @@ class LabelStudio:
         found = self._ask("GET", "/api/users/")
         return {int(user["id"]): str(user["email"]) for user in (found["results"] if isinstance(found, dict) else found)}
 
-    def notify(self, project_id: int, webhook: Webhook) -> None:
-        """See `LabelingServer.notify`. The call carries no content: what was annotated is asked for afterwards."""
+    def ask_for_notices(self, project_id: int) -> None:
+        """See `LabelingServer.ask_for_notices`. The call carries no content: what was annotated is asked for afterwards."""
+        webhook = self._webhook
+        if webhook is None:
+            return
         wanted = {
             "project": project_id,
             "url": webhook.url,
@@ -313,8 +307,8 @@ def _complaint(url: str, response: httpx2.Response) -> str:
     return f"Expected {url} to answer with success, found status {response.status_code}: {response.text[:300]}"
 
 
-def open_labeling_server(url: str | None, token: str | None) -> LabelingServer:
-    """The server at an address; none without one. Opens no connection.
+def open_labeling_server(url: str | None, token: str | None, webhook: Webhook | None = None) -> LabelingServer:
+    """The server at an address, which may tell a webhook of annotations; none without an address. Opens no connection.
 
     Raises:
         LabelingServerError: The address is no plain http or https address, or there is no token.
@@ -326,4 +320,4 @@ def open_labeling_server(url: str | None, token: str | None) -> LabelingServer:
         raise LabelingServerError("expected http://host:port or https://host without user, password and query, found something else")
     if not token:
         raise LabelingServerError(f"expected a token of {url} in TEXTMILL_LABEL_STUDIO_TOKEN, found none")
-    return LabelStudio(url, token)
+    return LabelStudio(url, token, webhook=webhook)

@@ -4,13 +4,13 @@ Does not belong here: what is asked and what a reply means (`assets/labeling/pro
 """
 
 import time
-import weakref
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import urlsplit
 
 import httpx2
 
+from resources.http_client import open_client
 from resources.loopback import is_loopback
 
 ATTEMPTS = 4
@@ -73,17 +73,22 @@ class ChatModel:
     key: str | None = field(default=None, repr=False)
     timeout_seconds: float = 60.0
     pause_seconds: float = PAUSE_SECONDS
-    _opened: httpx2.Client | None = field(default=None, repr=False)
+    _client: httpx2.Client = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Make ready to connect."""
+        self._client = open_client(self, self.url.rstrip("/"), self.timeout_seconds)
 
     def ask(self, instruction: str, text: str) -> str:
         """See `LanguageModel.ask`. Asked again when the server is busy, after as long as it says (`Retry-After`), or cannot be reached."""
         messages = [{"role": "system", "content": instruction}, {"role": "user", "content": text}]
         request = {"model": self.name, "messages": messages, "temperature": 0}
+        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
         problem = ""
         for attempt in range(ATTEMPTS):
             wait = self.pause_seconds * 2**attempt
             try:
-                response = self._client.post("/chat/completions", json=request)
+                response = self._client.post("/chat/completions", json=request, headers=headers)
             except httpx2.HTTPError as error:
                 problem = f"{type(error).__name__}: {error}"
             else:
@@ -96,17 +101,6 @@ class ChatModel:
             if attempt < ATTEMPTS - 1:
                 time.sleep(wait)
         raise LanguageModelError(f"Expected a reply of {self.name} at {self.url}, found {problem}. {self._advice(problem)}")
-
-    @property
-    def _client(self) -> httpx2.Client:
-        """The connection, opened when it is needed first. Proxies of the environment are for the way outside."""
-        if self._opened is None:
-            is_here = is_loopback(urlsplit(self.url).hostname or "")
-            headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
-            options: dict[str, Any] = {"timeout": self.timeout_seconds, "trust_env": not is_here, "headers": headers}
-            self._opened = httpx2.Client(base_url=self.url.rstrip("/"), **options)
-            weakref.finalize(self, self._opened.close)
-        return self._opened
 
     def _reply_in(self, response: httpx2.Response) -> str:
         try:

@@ -6,6 +6,9 @@ Who receives a notice and who waits for it are different processes; what the not
 from dataclasses import dataclass
 from pathlib import Path
 
+ANNOTATED = "annotations"
+"""Somebody annotated on the labeling server."""
+
 
 @dataclass(frozen=True)
 class Notices:

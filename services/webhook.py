@@ -10,10 +10,9 @@ import hmac
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request
 
-from resources.notices import Notices
+from resources.notices import ANNOTATED, Notices
 from services.body_limit import BodyLimit
 
-ANNOTATIONS = "annotations"
 MOST_BYTES = 1_000_000
 
 
@@ -33,8 +32,8 @@ def build_app(notices: Notices, secret: str) -> FastAPI:
         given = request.headers.get("authorization", "")
         if not hmac.compare_digest(given.encode(), f"Bearer {secret}".encode()):
             raise HTTPException(401, "Expected the secret of TEXTMILL_WEBHOOK_SECRET as bearer token, found another or none.")
-        notices.leave(ANNOTATIONS)
-        return {"noted": ANNOTATIONS}
+        notices.leave(ANNOTATED)
+        return {"noted": ANNOTATED}
 
     @app.get("/health")
     def health() -> dict[str, str]:

@@ -34,6 +34,7 @@ SHARED = {
     "assets.section",
     "assets.answers",
     "assets.grouping",
+    "assets.markdown",
     "assets.pictures",
     "assets.label_studio",
     "assets.tags",

@@ -21,7 +21,7 @@ import uvicorn
 
 from assets.project import Task
 from dagster_project.automation import build_annotation_sensor
-from resources.labeling_server import Webhook, WebhookSetting, open_labeling_server
+from resources.labeling_server import Webhook, open_labeling_server
 from services.webhook import build_app
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -254,7 +254,8 @@ def test_the_server_says_at_once_that_somebody_annotated(platform, label_studio,
     try:
         wait_until(lambda: receiver.started, "the receiver to start")
         port = receiver.servers[0].sockets[0].getsockname()[1]
-        platform.resources["webhook"] = WebhookSetting(Webhook(f"http://127.0.0.1:{port}/annotations", secret))
+        webhook = Webhook(f"http://127.0.0.1:{port}/annotations", secret)
+        platform.resources["labeling_server"] = open_labeling_server(label_studio.url, label_studio.personal_token, webhook)
         for number in (4, 5):  # told twice, called once
             files_source("hooked", [{"id": str(number), "text": f"Lamp number {number} came without a bulb."}], f"more{number}.jsonl")
             refresh(platform)

@@ -86,7 +86,7 @@ def clean_batch(step: Step, raw: pd.DataFrame, project: Project, now: datetime) 
     step.write("rejected_documents", refused)
     step.count(rows_in=len(raw), rows_out=len(resolved.kept), reasons=refused["reason"])
     expected = resolved.kept["language"].isin([*project.languages, "und"]).sum()
-    step.measure("expected_language_rows", step.facts.get("expected_language_rows", 0.0) + float(expected))
+    step.add("expected_language_rows", float(expected))
 
 
 def find_candidates(step: Step, kept: pd.DataFrame, sketches: pd.DataFrame) -> pd.DataFrame:

@@ -106,7 +106,7 @@ def aggregate(
     """
     _check(votes)
     if method == "majority":
-        shares = _pinned(_shares(_counts(votes, votes.weight)), votes)
+        shares = _pinned(_shares(count_labels(votes, votes.weight)), votes)
         return Aggregation(shares, None, np.full(votes.labels, 1 / votes.labels), 0)
     if method == "weighted_majority":
         return _weighted_majority(votes)
@@ -128,8 +128,8 @@ def _check(votes: Votes) -> None:
             raise ValueError(f"votes: expected every {name} from 0 to {limit - 1}, found {values.min()} to {values.max()}")
 
 
-def _counts(votes: Votes, weights: Floats | None = None) -> Floats:
-    """Votes, or their weight, per item and label."""
+def count_labels(votes: Votes, weights: Floats | None = None) -> Floats:
+    """Votes, or their weight, per item and label, (items, labels)."""
     cell = votes.item.astype(np.int64) * votes.labels + votes.label
     found = np.bincount(cell, weights=weights, minlength=votes.items * votes.labels).astype(float)
     return found.reshape(votes.items, votes.labels)
@@ -150,11 +150,11 @@ def _pinned(posterior: Floats, votes: Votes) -> Floats:
 
 
 def _weighted_majority(votes: Votes) -> Aggregation:
-    leading = _pinned(_counts(votes, votes.weight), votes).argmax(axis=1)
+    leading = _pinned(count_labels(votes, votes.weight), votes).argmax(axis=1)
     given = np.bincount(votes.annotator, minlength=votes.annotators)
     agreed = np.bincount(votes.annotator, weights=votes.label == leading[votes.item], minlength=votes.annotators)
     weight = agreed / np.maximum(given, 1)
-    shares = _pinned(_shares(_counts(votes, weight[votes.annotator])), votes)
+    shares = _pinned(_shares(count_labels(votes, weight[votes.annotator])), votes)
     return Aggregation(shares, None, np.full(votes.labels, 1 / votes.labels), 0, weight)
 
 
@@ -165,7 +165,7 @@ def _maximize(votes: Votes, model: AnnotatorModel, iterations: int, tolerance: f
     """
     given = _given(votes)
     shape = (votes.annotators, votes.labels, votes.labels)
-    posterior, voted = _pinned(_shares(_counts(votes, votes.weight)), votes), np.diff(given.indptr) > 0
+    posterior, voted = _pinned(_shares(count_labels(votes, votes.weight)), votes), np.diff(given.indptr) > 0
     turned = given.T.tocsr()
     prior, confusion, done = np.full(votes.labels, 1 / votes.labels), np.zeros(shape), 0
     while done < iterations:

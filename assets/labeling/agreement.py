@@ -12,7 +12,6 @@ Large sources are estimated on a fixed sample of documents. Does not belong here
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from itertools import combinations
 from typing import Literal
 
@@ -22,6 +21,7 @@ import pandas as pd
 
 from assets.answers import decode_labels, decode_spans
 from assets.labeling.annotators import ANONYMOUS
+from assets.markdown import markdown_table
 from assets.project import Task
 from assets.schemas import ANNOTATOR_AGREEMENT
 
@@ -115,16 +115,12 @@ def to_rows(agreements: Sequence[Agreement]) -> pd.DataFrame:
 
 def agreement_table(agreements: Sequence[Agreement]) -> str:
     """Agreement as a Markdown table."""
-
-    def lines() -> Iterator[str]:
-        yield "| source | votes | measure | level | score | documents | number of votes |"
-        yield "|---|---|---|---|---|---|---|"
-        for found in agreements:
-            measure = found.measure.replace("_", " ")
-            counts = f"{found.documents_count} | {found.votes_count}"
-            yield f"| {found.source} | {found.part.replace('|', '/')} | {measure} | {found.level} | {found.score:.3f} | {counts} |"
-
-    return "\n".join(lines())
+    headings = ("source", "votes", "measure", "level", "score", "documents", "number of votes")
+    rows = (
+        (each.source, each.part, each.measure.replace("_", " "), each.level, f"{each.score:.3f}", each.documents_count, each.votes_count)
+        for each in agreements
+    )
+    return markdown_table(headings, rows)
 
 
 def _measure_source(frame: pd.DataFrame, task: Task) -> Iterator[Agreement]:
@@ -229,8 +225,9 @@ def fleiss_kappa(table: Counts) -> float | None:
 
 def _mean_kappa(source: str, frame: pd.DataFrame, task: Task) -> Agreement | None:
     shared = frame.groupby(["annotator", "other"])["votes"].transform("sum")
-    kappas = partial(_cohen, task=task)
-    found = [(kappas(pair), int(pair["votes"].sum())) for _, pair in frame[shared >= SHARED_DOCUMENTS].groupby(["annotator", "other"])]
+    found = [
+        (_cohen(pair, task), int(pair["votes"].sum())) for _, pair in frame[shared >= SHARED_DOCUMENTS].groupby(["annotator", "other"])
+    ]
     found = [(kappa, weight) for kappa, weight in found if np.isfinite(kappa)]
     if not found:
         return None
@@ -243,18 +240,29 @@ def _mean_kappa(source: str, frame: pd.DataFrame, task: Task) -> Agreement | Non
 def _cohen(pair: pd.DataFrame, task: Task) -> float:
     """Cohen's kappa of two people; NaN where both always say the same."""
     if not task.has_lists:
-        return _kappa_of(list(pair["given"]), list(pair["others"]), pair["votes"], list(task.labels), "linear" if task.is_ordinal else None)
+        return cohen_kappa(
+            list(pair["given"]), list(pair["others"]), pair["votes"], list(task.labels), "linear" if task.is_ordinal else None
+        )
     given, others = ([decode_labels(answer, task.labels) for answer in pair[column]] for column in ("given", "others"))
     each = [
-        _kappa_of([label in one for one in given], [label in other for other in others], pair["votes"], [False, True], None)
+        cohen_kappa([label in one for one in given], [label in other for other in others], pair["votes"], [False, True])
         for label in task.labels
     ]
     return float(np.nanmean(each)) if np.isfinite(each).any() else float("nan")
 
 
-def _kappa_of(
-    one: Sequence[object], other: Sequence[object], votes: pd.Series, labels: Sequence[object], weights: Literal["linear"] | None
+def cohen_kappa(
+    one: Sequence[object], other: Sequence[object], votes: pd.Series, labels: Sequence[object], weights: Literal["linear"] | None = None
 ) -> float:
+    """Cohen's kappa of two, given how often they gave which pair of answers; NaN where both always say the same one thing.
+
+    Args:
+        one: Answers of the one, (pairs of answers,).
+        other: Answers of the other, (pairs of answers,).
+        votes: How often, (pairs of answers,).
+        labels: All possible answers, in order.
+        weights: How answers that differ count; None counts all differences alike.
+    """
     from sklearn.metrics import cohen_kappa_score  # not while definitions load
 
     if len({*one, *other}) == 1:

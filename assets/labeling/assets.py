@@ -28,7 +28,6 @@ from assets.wiring import (
 )
 from resources.compute import LocalCompute
 from resources.increments import Step
-from resources.labeling_server import WebhookSetting
 from resources.language_model import LanguageModel
 
 PACKAGE = "assets.labeling"
@@ -132,7 +131,6 @@ def labeling_tasks(
     lakehouse: LakehouseResource,
     project: ProjectResource,
     labeling_server: LabelingServerResource,
-    webhook: dg.ResourceParam[WebhookSetting],
 ) -> Materialized:
     """Tasks on the labeling server for what the queue asks, with what the champion or the votes so far suggest; none without a server."""
     with step_of(
@@ -144,7 +142,7 @@ def labeling_tasks(
         full_refresh=config.full_refresh,
         package=PACKAGE,
     ) as step:
-        metadata = send_queue(step, lakehouse, labeling_server, project, webhook.webhook)
+        metadata = send_queue(step, lakehouse, labeling_server, project)
     return materialized(step, metadata)
 
 
@@ -174,4 +172,4 @@ def count_outside(step: Step, answers: pd.DataFrame, project: Project) -> None:
     """Add to the number of answers that are not the task's; labels of a task with one label per text have a check of their own."""
     if project.task.has_lists:
         found = count_outside_task(answers["label"], project.task)
-        step.measure("answers_outside_task", step.facts["answers_outside_task"] + found)
+        step.add("answers_outside_task", found)

@@ -1,10 +1,10 @@
 """Wiring of `model_votes`: a language model, and likeness to descriptions of the labels, vote on documents without a confident label."""
 
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,10 +12,12 @@ import pandas as pd
 from assets.answers import count_outside_task
 from assets.labeling.prompts import ReplyError, build_instruction, enclose, prompt_version, read_reply
 from assets.labeling.rules import vote_id
+from assets.labeling.sheets import records_of
 from assets.labeling.zero_shot import Vectors, descriptions_version, nearest_labels
 from assets.project import LanguageModelSettings, Project, ZeroShot
 from assets.schemas import MODEL_VOTES
 from assets.selections import EMBEDDINGS_SQL, NEWEST_DOCUMENTS_SQL
+from resources.compute import LocalCompute
 from resources.increments import BATCH_ROWS, Step
 from resources.lakehouse import Lakehouse
 from resources.language_model import LanguageModel, LanguageModelError
@@ -44,15 +46,7 @@ ORDER BY c.document_id
 """
 
 
-class Compute(Protocol):
-    """Runs modules in processes of their own."""
-
-    def run(self, module: str, job: dict[str, Any], on_event: Callable[[Any], None]) -> Any:  # noqa: ANN401
-        """See `resources.compute.LocalCompute.run`."""
-        ...
-
-
-def consult_models(step: Step, lakehouse: Lakehouse, model: LanguageModel, compute: Compute, project: Project) -> dict[str, Any]:
+def consult_models(step: Step, lakehouse: Lakehouse, model: LanguageModel, compute: LocalCompute, project: Project) -> dict[str, Any]:
     """Write the votes of the models that the project describes.
 
     Returns:
@@ -81,13 +75,11 @@ def ask_model(step: Step, lakehouse: Lakehouse, model: LanguageModel, project: P
     version = prompt_version(project.task, project.labeling.guideline, settings.prompt)
     annotator = f"model:{model.name}"
     documents = lakehouse.read(UNASKED_SQL, {"annotator": annotator, "version": version, "limit": settings.max_documents})
-    rows, problem = [], ""
+    asked, rows, problem = list(records_of(documents)), [], ""
     with ThreadPoolExecutor(settings.concurrency) as pool:
-        for start in range(0, len(documents), settings.concurrency):
-            some = documents.iloc[start : start + settings.concurrency]
-            for row, reply in zip(
-                some.to_dict("records"), pool.map(lambda each: reply_to(model, each, project, settings), rows_of(some)), strict=True
-            ):
+        for start in range(0, len(asked), settings.concurrency):
+            some = asked[start : start + settings.concurrency]
+            for row, reply in zip(some, pool.map(lambda each: reply_to(model, each, project, settings), some), strict=True):
                 if isinstance(reply, LanguageModelError):
                     problem = str(reply)
                 else:
@@ -97,17 +89,12 @@ def ask_model(step: Step, lakehouse: Lakehouse, model: LanguageModel, project: P
     if problem and not rows:
         raise LanguageModelError(problem)
     write_rows(step, rows, project)
-    step.measure("documents_asked", step.facts["documents_asked"] + len(documents))
-    step.measure("documents_unanswered", len(documents) - len(rows))
+    step.add("documents_asked", len(asked))
+    step.measure("documents_unanswered", len(asked) - len(rows))
     return {"model": model.name, "prompt": version} | ({"problem": problem} if problem else {})
 
 
-def rows_of(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of a frame."""
-    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
-
-
-def reply_to(model: LanguageModel, row: dict[str, Any], project: Project, settings: LanguageModelSettings) -> str | LanguageModelError:
+def reply_to(model: LanguageModel, row: Mapping[str, Any], project: Project, settings: LanguageModelSettings) -> str | LanguageModelError:
     """The model's reply to a document, or why there is none."""
     instruction = build_instruction(row["language"], project.task, project.labeling.guideline, settings.prompt)
     try:
@@ -116,7 +103,7 @@ def reply_to(model: LanguageModel, row: dict[str, Any], project: Project, settin
         return error
 
 
-def to_row(row: dict[Any, Any], reply: str, project: Project, annotator: str, version: str) -> tuple[object, ...]:
+def to_row(row: Mapping[str, Any], reply: str, project: Project, annotator: str, version: str) -> tuple[object, ...]:
     """A reply as a row of `model_votes`: a vote, or why it is none."""
     label, reason, detail = None, None, None
     try:
@@ -127,7 +114,7 @@ def to_row(row: dict[Any, Any], reply: str, project: Project, annotator: str, ve
     return (row["document_id"], row["source"], annotator, label, version, reason, detail)
 
 
-def compare_descriptions(step: Step, lakehouse: Lakehouse, compute: Compute, project: Project, settings: ZeroShot) -> None:
+def compare_descriptions(step: Step, lakehouse: Lakehouse, compute: LocalCompute, project: Project, settings: ZeroShot) -> None:
     """Vote by likeness on every embedded document that was not voted on in this version."""
     base_model = project.training.base_model
     version = descriptions_version(settings.descriptions, base_model, settings.min_margin)
@@ -141,10 +128,10 @@ def compare_descriptions(step: Step, lakehouse: Lakehouse, compute: Compute, pro
             for document_id, source, label in zip(batch["document_id"], batch["source"], labels, strict=True)
         ]
         write_rows(step, rows, project)
-        step.measure("documents_asked", step.facts["documents_asked"] + len(rows))
+        step.add("documents_asked", len(rows))
 
 
-def embed_descriptions(compute: Compute, project: Project, settings: ZeroShot) -> dict[str, Vectors]:
+def embed_descriptions(compute: LocalCompute, project: Project, settings: ZeroShot) -> dict[str, Vectors]:
     """Vectors of the descriptions of every label, by the base model that embeds the documents."""
     named = [(label, text) for label, texts in settings.descriptions.items() for text in texts]
     with tempfile.TemporaryDirectory() as name:
@@ -153,14 +140,7 @@ def embed_descriptions(compute: Compute, project: Project, settings: ZeroShot) -
         output.mkdir()
         frame = pd.DataFrame({"document_id": [str(place) for place in range(len(named))], "text": [text for _, text in named]})
         frame.to_parquet(texts / "descriptions.parquet", index=False)
-        training = project.training
-        job = {
-            "base_model": training.base_model,
-            "max_tokens": training.max_tokens,
-            "texts_folder": str(texts),
-            "output_folder": str(output),
-        }
-        compute.run("assets.training.embed", job | {"device": training.device, "precision": training.precision}, lambda _event: None)
+        compute.run("assets.training.embed", project.training.embedding_job(texts, output), lambda _event: None)
         found = np.stack(pd.read_parquet(output / "descriptions.parquet")["embedding"].tolist())
     return {label: found[[place for place, (name, _) in enumerate(named) if name == label]] for label in settings.descriptions}
 
@@ -172,4 +152,4 @@ def write_rows(step: Step, rows: Sequence[tuple[object, ...]], project: Project)
     frame["vote_id"] = [vote_id(*map(str, each)) for each in zip(frame["document_id"], frame["annotator_id"], frame["label"], strict=True)]
     step.write("model_votes", frame[MODEL_VOTES.column_names()])
     answered = [label for label in frame["label"] if isinstance(label, str)]
-    step.measure("answers_outside_task", step.facts["answers_outside_task"] + count_outside_task(answered, project.task))
+    step.add("answers_outside_task", count_outside_task(answered, project.task))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from assets.labeling.aggregation import Votes
+from assets.labeling.aggregation import Votes, count_labels
 
 Floats = npt.NDArray[np.float64]
 LEAST_WEIGHT = 1e-6
@@ -43,7 +43,7 @@ def weigh_crowd(votes: Votes, model: Floats) -> CrowdWeights:
     Raises:
         ValueError: No document has two votes and a word of the model.
     """
-    counts = _counts(votes)
+    counts = count_labels(votes)
     several = np.asarray((counts.sum(axis=1) > 1) & _is_told(model))
     if not several.any():
         raise ValueError("expected a document with two votes and a word of the model, found none")
@@ -74,7 +74,7 @@ def combine(votes: Votes, model: Floats, weights: CrowdWeights) -> Floats:
     otherwise = (1 - weights.likelihood) / (votes.labels - 1)
     of_vote = weights.annotator[votes.annotator]
     said = np.bincount(votes.item, weights=of_vote, minlength=votes.items)
-    by_label = _counts(votes, of_vote)
+    by_label = count_labels(votes, of_vote)
     sums = by_label * weights.likelihood + (said[:, None] - by_label) * otherwise + np.nan_to_num(model) * weights.model
     total = (said + _is_told(model) * weights.model)[:, None]
     posterior: Floats = np.where(total > 0, sums / np.maximum(total, np.finfo(float).tiny), 1 / votes.labels)
@@ -83,11 +83,6 @@ def combine(votes: Votes, model: Floats, weights: CrowdWeights) -> Floats:
 
 def _is_told(model: Floats) -> npt.NDArray[np.bool_]:
     return np.asarray(~np.isnan(model).any(axis=1))
-
-
-def _counts(votes: Votes, weight: Floats | None = None) -> Floats:
-    cell = votes.item.astype(np.int64) * votes.labels + votes.label
-    return np.bincount(cell, weights=weight, minlength=votes.items * votes.labels).astype(float).reshape(votes.items, votes.labels)
 
 
 def _agreement_with_others(votes: Votes, counts: Floats) -> Floats:

@@ -66,26 +66,24 @@ def decide_labels_of(step: Step, lakehouse: Lakehouse, project: Project) -> dict
 
 def learn(lakehouse: Lakehouse, project: Project) -> tuple[Learnt, str]:
     """What all published votes say of who gave them, and how labels are therefore decided, in words."""
-    task, settings = project.task, project.labeling
+    task, settings, wanted = project.task, project.labeling, project.labeling.consensus
     voters, documents = lakehouse.read(VOTERS_SQL), lakehouse.read(VOTED_DOCUMENTS_SQL, gold_of(project))
     frames = {"voters": voters.assign(number=range(len(voters))), "documents": documents.assign(item=range(len(documents)))}
     votes = lakehouse.read(NUMBERED_VOTES_SQL, {"labels": list(task.labels)}, frames)
-    learnt = learn_annotators(votes, voters, documents, task.labels, settings.consensus, settings.weights)
-    if settings.consensus == "ratings" and task.rating is not None:
+    changes: dict[str, Any] = {}
+    said: str = wanted if wanted in ("ratings", "crowdlab") else choose_method(wanted, voters)
+    if wanted == "ratings" and task.rating is not None:
         ratings = lakehouse.read(RATINGS_SQL)
         rated = learn_sources(ratings, task.rating, task.labels)
-        return replace(learnt, rated=rated, overturned=overturned_by_ratings(documents, rated.decide(ratings))), "ratings"
-    if settings.consensus == "crowdlab":
+        changes = {"rated": rated, "overturned": overturned_by_ratings(documents, rated.decide(ratings))}
+    if wanted == "crowdlab":
         try:
             opinion, posterior = learn_crowd_and_model(votes, voters, documents, task.labels, lakehouse.read(PREDICTIONS_SQL))
+            unknown = documents["known"].isna()
+            changes = {"reputation": opinion, "overturned": overturned_by(documents[unknown], task.labels, posterior[unknown])}
         except ValueError as error:
-            learnt = learn_annotators(votes, voters, documents, task.labels, "auto", settings.weights)
-            return learnt, f"auto, since crowdlab {error}; run the job `issues`, then `refresh`"
-        unknown = documents["known"].isna()
-        return replace(
-            learnt, reputation=opinion, overturned=overturned_by(documents[unknown], task.labels, posterior[unknown])
-        ), "crowdlab"
-    return learnt, choose_method(settings.consensus, voters)
+            wanted, said = "auto", f"auto, since crowdlab {error}; run the job `issues`, then `refresh`"
+    return replace(learn_annotators(votes, voters, documents, task.labels, wanted, settings.weights), **changes), said
 
 
 def gold_of(project: Project) -> dict[str, Any]:
@@ -112,17 +110,12 @@ def label_batch(step: Step, keys: pd.DataFrame, project: Project, learnt: Learnt
     step.write("labeled_documents", decided)
     step.count(rows_in=len(keys), rows_out=len(decided), rows_skipped=len(keys) - len(decided))
     if project.task.has_lists:
-        add(step, "answers_outside_task", count_outside_task(decided["label"], project.task))
+        step.add("answers_outside_task", count_outside_task(decided["label"], project.task))
     step.measure("distribution_error", max(distribution_error(decided, project.task), step.facts["distribution_error"]))
-    add(step, "labels_confident", float(decided["is_confident"].sum()))
+    step.add("labels_confident", float(decided["is_confident"].sum()))
     answers, right = measure_gold(votes, project.task, project.labeling.gold.annotators)
-    add(step, "gold_answers", answers)
-    add(step, "gold_right", right)
-
-
-def add(step: Step, fact: str, value: float) -> None:
-    """Add to what was measured in earlier batches."""
-    step.measure(fact, step.facts.get(fact, 0.0) + value)
+    step.add("gold_answers", answers)
+    step.add("gold_right", right)
 
 
 def judge_gold(step: Step, gold: Gold) -> None:

@@ -17,6 +17,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from assets.grouping import deal_groups
+
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 Learner = Callable[[Ints, Ints], Floats]
@@ -70,13 +72,9 @@ def predict_out_of_fold(documents: Labelled) -> Floats:
 
 
 def folds_of(groups: pd.Series) -> Iterator[npt.NDArray[np.bool_]]:
-    """Masks of the documents held out: whole groups, dealt in turn from the largest."""
-    numbers = pd.factorize(groups)[0]
-    order = np.argsort(-np.bincount(numbers), kind="stable")
-    fold_of_group = np.empty(len(order), dtype=int)
-    fold_of_group[order] = np.arange(len(order)) % FOLDS
-    for fold in range(FOLDS):
-        yield fold_of_group[numbers] == fold
+    """Masks of the documents held out: whole groups."""
+    fold = deal_groups(groups, FOLDS)
+    yield from (fold == number for number in range(FOLDS))
 
 
 def learners_of(documents: Labelled) -> Iterator[Learner]:
@@ -84,21 +82,20 @@ def learners_of(documents: Labelled) -> Iterator[Learner]:
     from sklearn.linear_model import LogisticRegression  # none of these while definitions load
     from sklearn.neural_network import MLPClassifier
 
-    yield _learner(lambda: LogisticRegression(C=4.0, max_iter=300), documents.embeddings, documents.labels)
+    yield _learner(LogisticRegression(C=4.0, max_iter=300), documents.embeddings, documents.labels)
     terms = LogisticRegression(C=5.0, solver="saga", max_iter=30, random_state=SEED)
-    yield _learner(lambda: terms, terms_of(documents), documents.labels)
-    network = {"alpha": 1e-2, "early_stopping": True, "max_iter": 30, "random_state": SEED}
-    yield _learner(lambda: MLPClassifier((HIDDEN,), **network), documents.embeddings * np.float32(8), documents.labels)
+    yield _learner(terms, terms_of(documents), documents.labels)
+    network = MLPClassifier((HIDDEN,), alpha=1e-2, early_stopping=True, max_iter=30, random_state=SEED)
+    yield _learner(network, documents.embeddings * np.float32(8), documents.labels)
 
 
-def _learner(make: Callable[[], Any], features: Any, labels: Ints) -> Learner:  # noqa: ANN401  # an estimator, and an array or matrix
+def _learner(estimator: Any, features: Any, labels: Ints) -> Learner:  # noqa: ANN401  # scikit-learn's; an array or a sparse matrix
     def learn(learnt: Ints, asked: Ints) -> Floats:
         from sklearn.exceptions import ConvergenceWarning
 
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # stopping early is meant
-            fitted = make().fit(features[learnt], labels[learnt])
-        probabilities: Floats = fitted.predict_proba(features[asked])
+            probabilities: Floats = estimator.fit(features[learnt], labels[learnt]).predict_proba(features[asked])
         return probabilities
 
     return learn

@@ -18,6 +18,7 @@ import pandas as pd
 from assets.label_studio import Language
 from assets.labeling.issue_words import say, sentence
 from assets.labeling.label_errors import Floats, Ints
+from assets.markdown import markdown_table
 from assets.schemas import LABEL_ISSUES
 
 Place = int | np.integer
@@ -173,8 +174,8 @@ def _vote(evidence: Evidence, annotator: str, given: Place, place: Place) -> str
 def issue_table(issues: pd.DataFrame, shown: int = 20) -> str:
     """The worst issues as a Markdown table, without texts."""
     worst = issues.sort_values("score", ascending=False, kind="stable").head(shown)
-    lines = ["| document | source | kind | score | why |", "|---|---|---|---|---|"]
-    for row in worst.to_dict("records"):
-        why = str(row["explanation"]).replace("|", "\\|")
-        lines.append(f"| {row['document_id']} | {row['source']} | {str(row['kind']).replace('_', ' ')} | {row['score']:.2f} | {why} |")
-    return "\n".join(lines)
+    rows = (
+        (row["document_id"], row["source"], str(row["kind"]).replace("_", " "), f"{row['score']:.2f}", row["explanation"])
+        for row in worst.to_dict("records")
+    )
+    return markdown_table(("document", "source", "kind", "score", "why"), rows)

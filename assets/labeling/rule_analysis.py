@@ -6,10 +6,11 @@ overlaps, conflicts and accuracy. Answers are compared whole: of two lists of sp
 Does not belong here: the functions (`rules.py`), what their votes weigh (`consensus.py`).
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pandas as pd
+
+from assets.markdown import markdown_table
 
 # One row per labeling function, or model, that voted; people's answer to a document is the one that most of them gave, if there is one.
 RULE_ANALYSIS_SQL = """
@@ -84,20 +85,23 @@ def analyse_rules(counts: pd.DataFrame) -> list[RuleAnalysis]:
 
 def rule_table(analyses: list[RuleAnalysis]) -> str:
     """The analyses as a Markdown table."""
-
-    def lines() -> Iterator[str]:
-        yield "| labeling function | answers | votes | coverage | overlaps | conflicts | judged by people | accuracy |"
-        yield "|---|---|---|---|---|---|---|---|"
-        for rule in analyses:
-            accuracy = "–" if rule.accuracy is None else f"{rule.accuracy:.3f}"
-            shares = f"{rule.coverage:.3f} | {rule.overlaps:.3f} | {rule.conflicts:.3f}"
-            yield f"| {rule.annotator_id} | {_answers_in_words(rule.answers)} | {rule.votes} | {shares} | {rule.judged} | {accuracy} |"
-
-    return "\n".join(lines())
+    headings = ("labeling function", "answers", "votes", "coverage", "overlaps", "conflicts", "judged by people", "accuracy")
+    rows = (
+        (
+            rule.annotator_id,
+            _answers_in_words(rule.answers),
+            rule.votes,
+            *(f"{share:.3f}" for share in (rule.coverage, rule.overlaps, rule.conflicts)),
+            rule.judged,
+            "–" if rule.accuracy is None else f"{rule.accuracy:.3f}",
+        )
+        for rule in analyses
+    )
+    return markdown_table(headings, rows)
 
 
 def _answers_in_words(answers: tuple[str, ...]) -> str:
     """Labels by name; lists, and what is too many to name, by number."""
     if len(answers) > SHOWN_ANSWERS or any(answer.startswith("[") for answer in answers):
         return f"{len(answers)} different"
-    return ", ".join(answer.replace("|", "\\|") for answer in answers)
+    return ", ".join(answers)

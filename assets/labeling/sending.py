@@ -12,7 +12,7 @@ from assets.labeling.sheets import records_of
 from assets.project import Project
 from assets.schemas import LABELING_TASKS
 from resources.increments import Step
-from resources.labeling_server import LabelingServer, LabelingServerError, ServerProject, Webhook
+from resources.labeling_server import LabelingServer, LabelingServerError, ServerProject
 from resources.lakehouse import Lakehouse
 
 VOTES = "votes"
@@ -41,7 +41,7 @@ WHERE revision < (SELECT max(revision) FROM clean_documents newer
 """
 
 
-def send_queue(step: Step, lakehouse: Lakehouse, server: LabelingServer, project: Project, webhook: Webhook | None) -> dict[str, Any]:
+def send_queue(step: Step, lakehouse: Lakehouse, server: LabelingServer, project: Project) -> dict[str, Any]:
     """Ask people about what is new in the queue, or about all of it on a server that has nothing yet; without a server nobody is asked.
 
     Returns:
@@ -53,10 +53,10 @@ def send_queue(step: Step, lakehouse: Lakehouse, server: LabelingServer, project
         return {"server": "none; set TEXTMILL_LABEL_STUDIO_URL to ask people in a browser"}
     if not step.has_new_input and len(lakehouse.read(SENT_SQL, {"url": server.url})):
         return {}
-    return bring_up_to_date(step, lakehouse, server, project, webhook)
+    return bring_up_to_date(step, lakehouse, server, project)
 
 
-def bring_up_to_date(step: Step, lakehouse: Lakehouse, server: LabelingServer, project: Project, webhook: Webhook | None) -> dict[str, Any]:
+def bring_up_to_date(step: Step, lakehouse: Lakehouse, server: LabelingServer, project: Project) -> dict[str, Any]:
     """On the server: the project, tasks that the queue asks for, and no untouched task about a text that has changed.
 
     What is there is asked of the server, so that a push that was cut short, or a new server, mends itself. A doubted label is asked in a
@@ -65,7 +65,7 @@ def bring_up_to_date(step: Step, lakehouse: Lakehouse, server: LabelingServer, p
     config, instruction = label_config(project.task, language_of(project)), instruction_of(project.labeling.guideline or "")
     overlap = max(project.labeling.min_human_votes, 1)
     project_id = server.open_project(ServerProject(title_of(project), config, instruction, overlap))
-    problem = ask_for_notices(server, project_id, webhook)
+    problem = ask_for_notices(server, project_id)
     present = {str(task["data"].get(DOCUMENT_ID_FIELD)): task for task in server.tasks(project_id)}
     queue = lakehouse.read(QUESTIONS_SQL)
     again = answered_tasks_to_replace(queue, present, lakehouse)
@@ -85,11 +85,10 @@ def bring_up_to_date(step: Step, lakehouse: Lakehouse, server: LabelingServer, p
     return {"server": f"{server.url}/projects/{project_id}/data"} | ({"webhook": problem} if problem else {})
 
 
-def ask_for_notices(server: LabelingServer, project_id: int, webhook: Webhook | None) -> str:
+def ask_for_notices(server: LabelingServer, project_id: int) -> str:
     """Have the server say when somebody annotates; returns why it does not want to, which stops nothing: the sensor looks by itself too."""
     try:
-        if webhook is not None:
-            server.notify(project_id, webhook)
+        server.ask_for_notices(project_id)
     except LabelingServerError as error:
         return str(error)
     return ""

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from assets.labeling.agreement import cohen_kappa
+
 STABLE_KAPPA = 0.99
 LEAST_SHARED = 50
 """Fewer documents that both models answered say nothing."""
@@ -105,8 +107,6 @@ def draw_progress(progress: Progress) -> bytes:
 
 def _kappa(changes: pd.DataFrame) -> float:
     """Cohen's kappa of the two answers; 1 where both always say the same one thing."""
-    total = changes["documents"].sum()
-    agreed = changes.loc[changes["now"] == changes["before"], "documents"].sum() / total
-    shares = [changes.groupby(column)["documents"].sum() / total for column in ("now", "before")]
-    by_chance = float((shares[0] * shares[1]).sum())
-    return 1.0 if by_chance == 1 else float((agreed - by_chance) / (1 - by_chance))
+    now, before = changes["now"].tolist(), changes["before"].tolist()
+    kappa = cohen_kappa(now, before, changes["documents"], sorted({*now, *before}))
+    return 1.0 if np.isnan(kappa) else kappa

@@ -15,6 +15,7 @@ import pandas as pd
 
 from assets.labeling.annotators import ALL_VOTES_SQL, STANDING, VOTER_SQL
 from assets.labeling.gold import GOLD_SQL, rightness
+from assets.markdown import markdown_table
 from assets.project import Gold, Task
 from assets.schemas import ANNOTATORS
 
@@ -29,6 +30,7 @@ LEAST_SECONDS = 0.5
 
 SHOWN_ANNOTATORS = 50
 SHOWN_CHARS = 40
+RATIOS = ("gold_ratio", "agreement_ratio", "accuracy_ratio", "median_seconds", "hasty_ratio", "commonest_ratio")
 RECORD_HEADINGS = (
     *("annotator", "votes", "gold", "right on gold", "agreement", "accuracy", "seconds", "hasty", "commonest answer", "its share"),
     "look at",
@@ -96,20 +98,16 @@ def standing_among_others(pairs: pd.DataFrame, conduct: pd.DataFrame, task: Task
 
 def annotator_table(records: pd.DataFrame) -> str:
     """What is known of annotators as a Markdown table: those who should be looked at first, then those with most votes."""
-    shares = ["gold_ratio", "agreement_ratio", "accuracy_ratio", "median_seconds", "hasty_ratio", "commonest_ratio"]
     shown = records.sort_values(["suspicion", "votes_count"], ascending=[True, False], na_position="last").head(SHOWN_ANNOTATORS)
 
-    def lines() -> Iterator[str]:
-        yield f"| {' | '.join(RECORD_HEADINGS)} |"
-        yield "|---" * len(RECORD_HEADINGS) + "|"
+    def rows() -> Iterator[list[object]]:
         for row in shown.to_dict("records"):
-            gold, agreement, accuracy, seconds, hasty, commonest = ("–" if pd.isna(row[name]) else f"{row[name]:.2f}" for name in shares)
-            known = f"{row['votes_count']} | {row['gold_count']} | {gold} | {agreement} | {accuracy} | {seconds} | {hasty}"
-            answer = str(row["commonest_label"])[:SHOWN_CHARS].replace("|", "/")
-            who, look = row["annotator_id"].replace("|", "/"), (row["suspicion"] or "").replace("_", " ")
-            yield f"| {who} | {known} | {answer} | {commonest} | {look} |"
+            gold, agreement, accuracy, seconds, hasty, commonest = ("–" if pd.isna(row[name]) else f"{row[name]:.2f}" for name in RATIOS)
+            known = [row["votes_count"], row["gold_count"], gold, agreement, accuracy, seconds, hasty]
+            answer, look = str(row["commonest_label"])[:SHOWN_CHARS], (row["suspicion"] or "").replace("_", " ")
+            yield [row["annotator_id"], *known, answer, commonest, look]
 
-    return "\n".join(lines())
+    return markdown_table(RECORD_HEADINGS, rows())
 
 
 def _gold_accuracy(gold_votes: pd.DataFrame, task: Task) -> pd.DataFrame:

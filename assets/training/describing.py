@@ -47,7 +47,7 @@ def report_model(step: Step, lakehouse: Lakehouse, store: ObjectStore, project: 
     step.count(rows_in=len(evaluation.frame), rows_out=len(evaluation.frame))
     step.measure("scorers", evaluation.frame["scorer"].nunique())
     step.measure("test_rows", len(test_rows))
-    step.measure("impossible_values", step.facts.get("impossible_values", 0.0) + count_impossible_values(evaluation.frame))
+    step.add("impossible_values", count_impossible_values(evaluation.frame))
     own = evaluation.frame[(evaluation.frame["scorer"] == report.json["scorer"]) & (evaluation.frame["slice"] == "overall")]
     shown = headline_metrics(evaluation.frame)
     numbers = {f"test {name}": float(value) for name, value in zip(own["metric"], own["value"], strict=True) if name in shown}

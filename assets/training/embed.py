@@ -3,14 +3,11 @@
 Exit status and printed events are those of `run.py`. Does not belong here: embedding itself (`scoring/embedder.py`).
 """
 
-import signal
 import sys
-from collections.abc import Callable
-from pathlib import Path
 
 import pandas as pd
 
-from assets.training.job_process import run_process
+from assets.training.job_process import run_to_the_end
 from assets.training.jobs import EmbeddingJob, JobError, emit, read_embedding_job
 from assets.training.learning.hardware import choose_hardware
 from assets.training.scoring.embedder import load_embedder
@@ -18,12 +15,7 @@ from assets.training.scoring.embedder import load_embedder
 
 def main(arguments: list[str]) -> int:
     """Run the job of the file named on the command line; returns the exit status."""
-
-    def work(path: Path, _: Callable[[], bool]) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # there is nothing to keep: a polite kill ends it at once
-        embed_files(read_embedding_job(path))
-
-    return run_process("assets.training.embed", arguments, work)
+    return run_to_the_end("assets.training.embed", arguments, lambda path: embed_files(read_embedding_job(path)))
 
 
 def embed_files(job: EmbeddingJob) -> None:

@@ -74,9 +74,7 @@ def run_embedding(bench: Bench, texts: Path, vectors: Path, tell: Callable[[str]
         if event.get("event") == "progress":
             tell(f"document_embeddings: {event['files']} of {event['of']} files embedded")
 
-    settings = bench.project.training
-    job = {"base_model": settings.base_model, "max_tokens": settings.max_tokens, "texts_folder": str(texts), "output_folder": str(vectors)}
-    bench.compute.run("assets.training.embed", job | {"device": settings.device, "precision": settings.precision}, report)
+    bench.compute.run("assets.training.embed", bench.project.training.embedding_job(texts, vectors), report)
 
 
 def read_vectors(folder: Path) -> Iterator[pd.DataFrame]:

@@ -4,26 +4,18 @@ The gate uses it to score champion and challenger on the same frozen rows. Exit 
 Does not belong here: scoring itself (`scorer.py`).
 """
 
-import signal
 import sys
-from collections.abc import Callable
-from pathlib import Path
 
 import pandas as pd
 
-from assets.training.job_process import run_process
+from assets.training.job_process import run_to_the_end
 from assets.training.jobs import JobError, ScoringJob, emit, read_scoring_job
 from assets.training.scoring.scorer import load_model
 
 
 def main(arguments: list[str]) -> int:
     """Run the job of the file named on the command line; returns the exit status."""
-
-    def work(path: Path, _: Callable[[], bool]) -> None:
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # there is nothing to keep: a polite kill ends it at once
-        score_file(read_scoring_job(path))
-
-    return run_process("assets.training.score", arguments, work)
+    return run_to_the_end("assets.training.score", arguments, lambda path: score_file(read_scoring_job(path)))
 
 
 def score_file(job: ScoringJob) -> None:

@@ -4,6 +4,7 @@ import dagster as dg
 import pytest
 
 from assets.answers import DOCUMENT_ID_FIELD
+from assets.label_studio import title_of
 from assets.labeling.sheets import Answer
 from assets.project import Project
 from dagster_project.label_commands import answered_by, keep
@@ -66,55 +67,15 @@ def test_a_doubted_label_is_asked_again_until_somebody_answers(platform, files_s
     assert document_id not in [key for (key,) in platform.rows("label_issues", "document_id")]
 
 
-class Server:
-    """A labeling server with one task about a document, which amy answered."""
-
-    is_on, url = True, "http://127.0.0.1:1"
-
-    def __init__(self, document_id, text):
-        annotation = {
-            "id": 7,
-            "result": [{"from_name": "label", "value": {"choices": ["negative"]}}],
-            "updated_at": "2026-01-02T03:04:05.000006Z",
-            "completed_by": 1,
-            "was_cancelled": False,
-            "lead_time": 2.0,
-        }
-        data = {"text": text, DOCUMENT_ID_FIELD: document_id, "source": "shop", "control": "label"}
-        self.last = 1
-        self.found = {1: {"id": 1, "data": data, "annotations": [annotation]}}
-
-    def find_project(self, title):
-        return 1
-
-    def open_project(self, project):
-        return 1
-
-    def tasks(self, project_id, source=None, since=None):
-        return iter(list(self.found.values()))
-
-    def add_tasks(self, project_id, tasks):
-        for task in tasks:
-            self.last += 1
-            self.found[self.last] = {"annotations": [], **task, "id": self.last}
-
-    def remove_tasks(self, task_ids):
-        for number in task_ids:
-            del self.found[number]
-
-    def annotators(self):
-        return {1: "amy@example.com"}
-
-    def notify(self, project_id, webhook):
-        raise AssertionError("no webhook was asked for")
-
-
-def test_on_a_labeling_server_a_fresh_task_takes_the_place_of_the_answered_one(platform, files_source, project_of):
+def test_on_a_labeling_server_a_fresh_task_takes_the_place_of_the_answered_one(platform, files_source, project_of, labeling_server):
     records = [record(number, ("positive", "negative")[number // 4 % 2]) for number in range(160)]
     configure(platform, files_source, project_of, [*records, record(900, "negative", DOUBTED)], queue_mix={"label_issue": 1.0})
     assert platform.run("refresh").failed_steps == {}
     ((document_id,),) = platform.rows("clean_documents WHERE external_id = 'r900'", "document_id")
-    server = platform.resources["labeling_server"] = Server(document_id, DOUBTED)
+    server = platform.resources["labeling_server"] = labeling_server
+    server.titles.append(title_of(platform.project))
+    server.add_tasks(1, [{"data": {"text": DOUBTED, DOCUMENT_ID_FIELD: document_id, "source": "shop", "control": "label"}}])
+    server.annotate(1, "negative")
     assert platform.run("refresh").failed_steps == {}
     assert ("amy@example.com",) in platform.rows("annotations", "annotator_id")
     assert list(server.found) == [1]

@@ -12,10 +12,10 @@ Does not belong here: when it is used (`run.py`).
 import time
 from collections.abc import Iterator
 
-import numpy as np
 import pandas as pd
 import torch
 
+from assets.grouping import deal_groups
 from assets.training.learning.hardware import Hardware
 from assets.training.learning.network import Network, TokenHead, predict_states
 from assets.training.learning.objectives import Objective, dev_macro_f1
@@ -69,12 +69,9 @@ def choose_penalty(objective: Objective, states: torch.Tensor, targets: Tensors,
 
 def folds_of(groups: pd.Series) -> Iterator[torch.Tensor]:
     """Masks of the rows held out: whole groups, dealt in turn from the largest; fewer folds where there are fewer groups."""
-    numbers = pd.factorize(groups)[0]
-    order = np.argsort(-np.bincount(numbers), kind="stable")
-    fold_of_group = np.empty(len(order), dtype=int)
-    fold_of_group[order] = np.arange(len(order)) % FOLDS
-    for fold in range(min(FOLDS, len(order)) if len(order) > 1 else 0):
-        yield torch.from_numpy(fold_of_group[numbers] == fold)
+    fold, count = deal_groups(groups, FOLDS), groups.nunique()
+    for number in range(min(FOLDS, count) if count > 1 else 0):
+        yield torch.from_numpy(fold == number)
 
 
 def fit_linear(
