@@ -33,6 +33,7 @@ SHARED = {
     "assets.section",
     "assets.answers",
     "assets.grouping",
+    "assets.replacements",
     "assets.pictures",
     "assets.label_studio",
     "assets.tags",

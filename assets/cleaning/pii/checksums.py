@@ -5,9 +5,7 @@ from calendar import monthrange
 from types import MappingProxyType
 
 # First two digits of resident IDs and of the region in credit codes (GB/T 2260), with Hong Kong, Macao and Taiwan (residence permits).
-PROVINCES = frozenset(
-    "11 12 13 14 15 21 22 23 31 32 33 34 35 36 37 41 42 43 44 45 46 50 51 52 53 54 61 62 63 64 65 71 81 82 83".split()
-)
+PROVINCES = frozenset("11 12 13 14 15 21 22 23 31 32 33 34 35 36 37 41 42 43 44 45 46 50 51 52 53 54 61 62 63 64 65 71 81 82 83".split())
 _RESIDENT_WEIGHTS = (7, 9, 10, 5, 8, 4, 2, 1, 6, 3, 7, 9, 10, 5, 8, 4, 2)
 _RESIDENT_CHECKS = "10X98765432"
 _CREDIT_DIGITS = "0123456789ABCDEFGHJKLMNPQRTUWXY"

@@ -11,8 +11,10 @@ _IBAN = re.compile(r"[A-Z]{2}[0-9]{2}(?<![A-Za-z0-9].{4})(?:[ \-]?[A-Z0-9]){11,3
 _CREDIT = "0-9A-HJ-NPQRTUWXY"
 _CREDIT_CODE = re.compile(rf"[{_CREDIT}]{{2}}(?<![A-Za-z0-9]..)[ \-]?[0-9]{{6}}[ \-]?[{_CREDIT}]{{9}}[ \-]?[{_CREDIT}](?![A-Za-z0-9])")
 # ICAO 9303 allows nine characters: letters then digits in most countries, digits alone in some, both mixed in Germany.
-_PASSPORT = re.compile(r"(?<![A-Za-z0-9])(?:(?:[A-Z]{1,2} ?|[a-z]{1,2})[0-9]{6,9}|[0-9]{8,9}|[CFGHJK][0-9CFGHJKLMNPRTVWXYZ]{8})(?![A-Za-z0-9])")
-_PASSPORT_WORDS = ("assport", "ASSPORT", "护照", "護照", "asaporte", "asseport", "eisepass", "assaporto", "通行证", "通行證", "回乡证", "台胞证")
+_PASSPORT = re.compile(
+    r"(?<![A-Za-z0-9])(?:(?:[A-Z]{1,2} ?|[a-z]{1,2})[0-9]{6,9}|[0-9]{8,9}|[CFGHJK][0-9CFGHJKLMNPRTVWXYZ]{8})(?![A-Za-z0-9])"
+)
+_PASSPORT_WORDS = tuple("assport ASSPORT asaporte asseport eisepass assaporto 护照 護照 通行证 通行證 回乡证 台胞证".split())
 # GA 36-2018: province, authority, five places of which at most two are letters (no I, no O); six with D or F for electric cars.
 _PLATE = re.compile(
     "([京津沪渝冀豫云辽黑湘皖鲁新苏浙赣鄂桂甘晋蒙陕吉闽贵粤青藏川宁琼][A-HJ-NP-Za-hj-np-z])[·•・‧. \\-]?"

@@ -4,23 +4,17 @@ What is looked for is in `web.py`, `codes.py` and `numbers.py`; replacing it is 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from bisect import bisect_right
+from collections.abc import Iterator, Mapping, Sequence
 from types import MappingProxyType
 
 from assets.cleaning.pii.codes import find_credit_codes, find_ibans, find_passports, find_plates
 from assets.cleaning.pii.found import Found
 from assets.cleaning.pii.numbers import find_numbers
 from assets.cleaning.pii.web import find_emails, find_ipv4, find_ipv6, find_secrets
+from assets.project import PERSONAL_DATA
 
-# Of two that overlap the earlier in this list is meant.
-PRECEDENCE = MappingProxyType(
-    {
-        kind: rank
-        for rank, kind in enumerate(
-            ("secret", "email", "resident_id", "credit_code", "iban", "bank_card", "card", "passport", "plate", "ip", "phone", "name")
-        )
-    }
-)
+_RANKS: Mapping[str, int] = MappingProxyType({kind: rank for rank, kind in enumerate(PERSONAL_DATA)})
 # Every code and every number holds one: the shortest are an IP address (1.1.1.1) and a passport number (AB123456).
 _DIGITS = re.compile(r"[0-9][0-9A-Z .()\-]{5}")
 _WIDE = re.compile("[！-～\u3000‐‑‒–—−]")
@@ -41,13 +35,17 @@ def find_personal_data(text: str, regions: Sequence[str]) -> list[Found]:
     return without_overlaps([*find_secrets(text), *_find_all(folded, regions)])  # in a URL full-width signs are not what they look like
 
 
-def without_overlaps(found: Iterable[Found]) -> list[Found]:
-    """The finds in order; of two that overlap the one that is surer of itself, by `PRECEDENCE`."""
+def without_overlaps(found: Sequence[Found]) -> list[Found]:
+    """The finds in order; of two that overlap the kind that stands earlier in `PERSONAL_DATA`, then the longer one."""
+    if len(found) < 2:
+        return list(found)
     kept: list[Found] = []
-    for each in sorted(found, key=lambda each: (PRECEDENCE[each.kind], each.start - each.end, each.start)):
-        if all(each.end <= other.start or other.end <= each.start for other in kept):
-            kept.append(each)
-    return sorted(kept, key=lambda each: each.start)
+    for each in sorted(found, key=lambda each: (_RANKS[each.kind], each.start - each.end, each.start)):
+        place = bisect_right(kept, each.start, key=lambda other: other.start)
+        is_free = (place == 0 or kept[place - 1].end <= each.start) and (place == len(kept) or each.end <= kept[place].start)
+        if is_free:
+            kept.insert(place, each)
+    return kept
 
 
 def _find_all(text: str, regions: Sequence[str]) -> Iterator[Found]:

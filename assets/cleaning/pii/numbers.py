@@ -17,12 +17,13 @@ _RUN = re.compile(r"[0-9](?:[ .()\-]{0,3}[0-9]){6,}+[Xx]?")
 _GROUP = re.compile(r"[0-9]+[Xx]?")
 _MIN_DIGITS, _MAX_DIGITS = 7, 20
 _RESIDENT_DIGITS, _OLD_RESIDENT_DIGITS = 18, 15
-_MAX_GROUPS = 8
+_PAIR, _FRENCH_PAIRS = 2, 5
+_MAX_GROUPS = 7  # +33 1 99 00 12 34
 _CARD_SHAPES = ((4, 6, 5), (4, 6, 4), (6, 13), (6, 12), (6, 10), (4, 4, 4, 7))
-_UNITS = re.compile(r"\s?(?:[万亿元块%％°次个件人吨米股円]|美元|美金|usd\b|rmb\b|eur\b|kg\b|km\b|bytes\b|ms\b|views\b|users\b)", re.IGNORECASE)
+_UNITS = re.compile(r"\s?(?:[万亿元块%％°次个件人吨米股円]|美元|美金|usd\b|rmb\b|eur\b|kg\b|km\b|bytes\b|ms\b|views\b)", re.IGNORECASE)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Number:
     """Digits of a run that may be a number by themselves.
 
@@ -73,11 +74,17 @@ def _longest(text: str, groups: Sequence[tuple[int, int]], first: int, regions: 
         if last + 1 < len(groups) and " " not in text[groups[last][1] : groups[last + 1][0]]:
             continue
         written = tuple(text[start:end] for start, end in groups[first : last + 1])
-        if _MIN_DIGITS <= sum(map(len, written)) <= _MAX_DIGITS:
+        if _is_plausible(written):
             found = _read(_Number(text, _start(text, groups[first][0]), groups[last][1], written), regions)
             if found is not None:
                 return found, last
     return None, first
+
+
+def _is_plausible(groups: Sequence[str]) -> bool:
+    """Whether digits are as many and grouped as some number's are: one group of three or more, or five pairs as in France."""
+    lengths = list(map(len, groups))
+    return _MIN_DIGITS <= sum(lengths) <= _MAX_DIGITS and (max(lengths) > _PAIR or lengths.count(_PAIR) == _FRENCH_PAIRS)
 
 
 def _start(text: str, digit: int) -> int:
@@ -121,7 +128,7 @@ def _read_card(number: _Number, kind: str) -> Found | None:
 
 def _is_card_shape(groups: Sequence[str]) -> bool:
     lengths = tuple(map(len, groups))
-    return len(lengths) == 1 or lengths in _CARD_SHAPES or (set(lengths[:-1]) == {4} and lengths[-1] <= 4)  # noqa: PLR2004
+    return len(lengths) == 1 or lengths in _CARD_SHAPES or (set(lengths[:-1]) == {4} and lengths[-1] <= 4)
 
 
 def _read_phone(number: _Number, kind: str, regions: Sequence[str]) -> Found | None:

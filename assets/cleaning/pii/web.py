@@ -53,7 +53,7 @@ def find_secrets(text: str) -> Iterator[Found]:
 
 def find_ipv4(text: str) -> Iterator[Found]:
     """IPv4 addresses but for loopback and unspecified ones; four small numbers are one only where the text says so."""
-    for match in _IPV4.finditer(text):
+    for match in _IPV4.finditer(text) if text.count(".") > 2 else ():
         if _is_ipv4(text, match.start(), match.end()):
             yield from _as_address(match)
 
