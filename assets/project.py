@@ -7,7 +7,7 @@ is in `training_settings.py`.
 
 import hashlib
 import re
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -213,8 +213,43 @@ class Task(Section):
         return self
 
 
+PersonalDataKind = Literal[
+    "secret", "email", "resident_id", "credit_code", "iban", "bank_card", "card", "passport", "plate", "ip", "phone", "name"
+]
+PERSONAL_DATA: tuple[PersonalDataKind, ...] = get_args(PersonalDataKind)
+"""Every kind of personal data; where two finds overlap, the kind that stands earlier is meant."""
+
+
+class PersonalData(Section):
+    """Which personal data pseudonyms take the place of, in texts and titles; [cleaning](cleaning.md) says what each kind is."""
+
+    replace: Literal["all"] | tuple[PersonalDataKind, ...] = Field("all", description="Kinds that are replaced; an empty list: none.")
+    keep: tuple[PersonalDataKind, ...] = Field((), description="Kinds that are left as they are all the same.")
+    phone_regions: tuple[Annotated[str, Field(pattern=r"^[A-Z]{2}$")], ...] = Field(
+        ("CN", "US", "GB", "HK", "TW", "SG", "JP", "AU", "IN", "FR", "ES", "DE"),
+        description="Countries (ISO 3166) whose national telephone numbers are looked for, likeliest first; with a `+` any country's are.",
+    )
+    names_model: str | None = Field(
+        None,
+        description="Model for token classification that finds names of people (`name`): on the model hub or in a folder; null finds none.",
+    )
+
+    @property
+    def kinds(self) -> frozenset[str]:
+        """The kinds that are replaced."""
+        asked = PERSONAL_DATA if self.replace == "all" else self.replace
+        return frozenset(asked) - frozenset(self.keep)
+
+    @model_validator(mode="after")
+    def names_have_a_finder(self) -> Self:
+        """Names are only asked for where something can find them."""
+        if self.replace != "all" and "name" in self.kinds and self.names_model is None:
+            raise ValueError("cleaning.pii.replace: expected `names_model` beside `name`, found none; name a model or leave `name` out")
+        return self
+
+
 class Cleaning(Section):
-    """Thresholds of the cleaning rules."""
+    """Thresholds of the cleaning rules, and what becomes of personal data."""
 
     min_chars: int = Field(3, ge=1, description="Shorter texts are refused (`too_short`).")
     max_chars: int = Field(20_000, gt=0, description="Longer texts are refused (`too_long`).")
@@ -225,6 +260,7 @@ class Cleaning(Section):
         False, description="Refuse texts confidently identified as a language outside `languages` (`other_language`)."
     )
     near_duplicate_similarity: float = Field(0.8, gt=0, le=1, description="Jaccard similarity of shingles from which a text is refused.")
+    pii: PersonalData = PersonalData()
 
 
 class CustomRule(Section):

@@ -206,6 +206,13 @@ CLEAN_DOCUMENTS = Table(
         Column("text_chars", "BIGINT", "Length in characters.", minimum=1),
         Column("text_words", "BIGINT", "Length in words; Chinese counts characters.", minimum=0),
         Column("symbol_ratio", "DOUBLE", "Share of characters that are symbols; a run of one symbol counts once.", minimum=0, maximum=1),
+        Column(
+            "replacements",
+            "VARCHAR",
+            "JSON of the personal data that was replaced in the text: where each pseudonym stands, its kind, and for how many visible "
+            "characters it stands. Missing where none was.",
+            nullable=True,
+        ),
         CLUSTER_ID,
         Column("published_at", "TIMESTAMPTZ", "Publication time; the collection time when the source has none."),
         Column("has_published_at", "BOOLEAN", "False when the publication time was filled in."),

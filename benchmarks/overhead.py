@@ -16,6 +16,7 @@ import pandas as pd
 
 from assets.cleaning.documents import clean
 from assets.cleaning.duplicates import CANDIDATE_COLUMNS, deduplicate
+from assets.cleaning.pii.pseudonyms import Pseudonymizer
 from assets.cleaning.shingles import sketch
 from assets.cleaning.tokens import tokenize
 from assets.collection.parsing import RawObject, parse_objects
@@ -74,6 +75,8 @@ def run_bare(project: Project, home: Path) -> float:
     now = datetime.now(UTC)
     labelled, kept_before = [], pd.DataFrame(columns=list(CANDIDATE_COLUMNS))
     index = SearchIndex(home / "bare-index")
+    pii = project.cleaning.pii
+    pseudonymizer = Pseudonymizer(pii.kinds, pii.phone_regions, b"benchmark")
     for source in project.sources:
         files = sorted(Path(source.path).parent.glob("*.jsonl")) if source.kind == "files" else []
         objects = [RawObject(path.read_bytes(), path.name, str(path), "application/x-ndjson") for path in files]
@@ -81,7 +84,7 @@ def run_bare(project: Project, home: Path) -> float:
         known = pd.DataFrame(columns=RAW_DOCUMENTS.column_names())
         raw = to_raw_documents(parsed.documents, source=source.name, known=known, now=now).rows
         votes = to_votes(to_raw_annotations(parsed.votes, raw, source=source.name, now=now).rows, project.task).votes
-        cleaned = clean(raw, settings=project.cleaning, languages=project.languages, now=now)
+        cleaned = clean(raw, settings=project.cleaning, languages=project.languages, pseudonymizer=pseudonymizer, now=now)
         sketches = sketch(cleaned.kept)
         resolved = deduplicate(cleaned.kept, sketches, kept_before, threshold=project.cleaning.near_duplicate_similarity, now=now)
         index_rows = resolved.index[DUPLICATE_INDEX.column_names()].drop(columns="cluster_id")

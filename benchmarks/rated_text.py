@@ -11,6 +11,7 @@ import vaderSentiment
 
 from assets.cleaning.documents import clean
 from assets.cleaning.duplicates import CANDIDATE_COLUMNS, deduplicate
+from assets.cleaning.pii.pseudonyms import Pseudonymizer
 from assets.cleaning.shingles import sketch
 from assets.grouping import group_documents
 from assets.labeling.votes import labels_of_ratings
@@ -40,9 +41,12 @@ def load_rated_text(archives: Path) -> pd.DataFrame:
     rows = [(f"{source}/{text.text_id}", source, text.parent_id, text.text, text.ratings) for source in rated for text in rated[source]]
     raw = pd.DataFrame(rows, columns=["document_id", "source", "parent_id", "text", "ratings"])
     documents = raw.assign(external_id=raw["document_id"], revision=1, title=None, url=None, published_at=None, raw_sha256="", locator="")
-    cleaned = clean(documents.assign(collected_at=NOW)[RAW_DOCUMENTS.column_names()], settings=Cleaning(), languages=("en",), now=NOW).kept
+    settings = Cleaning()
+    pseudonymizer = Pseudonymizer(settings.pii.kinds, settings.pii.phone_regions, b"benchmark")
+    raw_documents = documents.assign(collected_at=NOW)[RAW_DOCUMENTS.column_names()]
+    cleaned = clean(raw_documents, settings=settings, languages=("en",), pseudonymizer=pseudonymizer, now=NOW).kept
     nothing = pd.DataFrame({name: [] for name in CANDIDATE_COLUMNS})
-    kept = deduplicate(cleaned, sketch(cleaned), nothing, threshold=Cleaning().near_duplicate_similarity, now=NOW).kept
+    kept = deduplicate(cleaned, sketch(cleaned), nothing, threshold=settings.near_duplicate_similarity, now=NOW).kept
     kept = kept.merge(raw[["document_id", "ratings"]], on="document_id").sort_values("document_id", ignore_index=True)
     kept["group_id"] = group_documents(kept)
     return _with_targets(kept)

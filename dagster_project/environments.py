@@ -19,6 +19,7 @@ from resources.language_model import LanguageModel, LanguageModelError, open_lan
 from resources.model_tracking import ModelTracking, TrackingError, open_model_tracking
 from resources.notices import Notices
 from resources.object_store import open_object_store
+from resources.pseudonym_key import PseudonymKey, PseudonymKeyError
 from resources.search_index import SearchIndex
 
 DEFAULT_CONFIG = "config/demo.yaml"
@@ -28,6 +29,7 @@ MLFLOW_VARIABLE = "TEXTMILL_MLFLOW_URI"
 LABEL_STUDIO_VARIABLE = "TEXTMILL_LABEL_STUDIO_URL"
 WEBHOOK_URL_VARIABLE, WEBHOOK_SECRET_VARIABLE = "TEXTMILL_WEBHOOK_URL", "TEXTMILL_WEBHOOK_SECRET"  # the variables' names
 LLM_KEY_VARIABLE = "TEXTMILL_LLM_API_KEY"  # the variable's name
+PSEUDONYM_KEY_VARIABLE = "TEXTMILL_PSEUDONYM_KEY"  # the variable's name
 LABEL_STUDIO_TOKEN_VARIABLE = "TEXTMILL_LABEL_STUDIO_TOKEN"  # the variable's name
 MLFLOW_SETTINGS = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 LEAST_SECRET_CHARS = 16
@@ -51,6 +53,7 @@ class Environment:
         label_studio_token: `TEXTMILL_LABEL_STUDIO_TOKEN`: a token of it; the project file cannot name it.
         webhook: `TEXTMILL_WEBHOOK_URL`, `TEXTMILL_WEBHOOK_SECRET`: where the labeling server says that somebody annotated; None nowhere.
         llm_api_key: `TEXTMILL_LLM_API_KEY`: key of the language model that votes; the project file cannot name it.
+        pseudonym_key: `TEXTMILL_PSEUDONYM_KEY`: secret of pseudonyms; None makes one and keeps it. The project file cannot name it.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Environment:
     label_studio_url: str | None = None
     label_studio_token: str | None = field(default=None, repr=False)
     llm_api_key: str | None = field(default=None, repr=False)
+    pseudonym_key: str | None = field(default=None, repr=False)
     webhook: Webhook | None = None
 
     @property
@@ -87,6 +91,7 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
     if not port.isdecimal() or not 0 < int(port) < 65536:
         raise ConfigurationError(f"TEXTMILL_DEMO_PORT: expected a port from 1 to 65535, found {port!r}")
     token, key = given.pop(LABEL_STUDIO_TOKEN_VARIABLE, None), given.pop(LLM_KEY_VARIABLE, None)
+    pseudonym_key = given.pop(PSEUDONYM_KEY_VARIABLE, None)
     webhook = _read_webhook(given)
     return Environment(
         name=name,
@@ -100,6 +105,7 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
         label_studio_url=given.get(LABEL_STUDIO_VARIABLE) or None,
         label_studio_token=token or None,
         llm_api_key=key or None,
+        pseudonym_key=pseudonym_key or None,
         webhook=webhook,
     )
 
@@ -142,6 +148,7 @@ def embedded_resources(environment: Environment, project: Project) -> dict[str, 
         "labeling_server": _open_server(environment),
         "notices": Notices(environment.home / "notices", environment.webhook is not None),
         "language_model": _open_language_model(environment, project),
+        "pseudonym_key": _open_pseudonym_key(environment),
     }
 
 
@@ -160,6 +167,13 @@ def _open_server(environment: Environment) -> LabelingServer:
         return open_labeling_server(environment.label_studio_url, environment.label_studio_token, environment.webhook)
     except LabelingServerError as error:
         raise ConfigurationError(f"{LABEL_STUDIO_VARIABLE}: {error}") from error
+
+
+def _open_pseudonym_key(environment: Environment) -> PseudonymKey:
+    try:
+        return PseudonymKey(environment.home / "lake" / "pseudonym.key", environment.pseudonym_key)
+    except PseudonymKeyError as error:
+        raise ConfigurationError(f"{PSEUDONYM_KEY_VARIABLE}: {error}") from error
 
 
 def _open_language_model(environment: Environment, project: Project) -> LanguageModel:

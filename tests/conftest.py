@@ -30,6 +30,8 @@ SLOW = (
     "tests/labeling/test_consulting.py",
     "tests/labeling/test_span_graph.py",
     "tests/labeling/test_sending.py",
+    "tests/cleaning/test_pii_graph.py",
+    "tests/cleaning/pii/test_names.py",
     "tests/test_instance.py",
     "tests/test_model_commands.py",
     "tests/test_label_commands.py",

@@ -35,6 +35,7 @@ SHARED = {
     "assets.answers",
     "assets.grouping",
     "assets.markdown",
+    "assets.replacements",
     "assets.pictures",
     "assets.label_studio",
     "assets.tags",

@@ -49,6 +49,8 @@ def test_a_good_file_loads_with_chinese_labels(tmp_path):
             {"task": {"kind": "question_answering", "labels": ["good", "bad"]}},
             r"task.labels: expected \[answer\] or nothing for question_answering, found \['good', 'bad'\]",
         ),
+        ({"cleaning": {"pii": {"replace": ["name"]}}}, r"cleaning.pii.replace: expected `names_model` beside `name`, found none"),
+        ({"cleaning": {"pii": {"phone_regions": ["China"]}}}, r"cleaning.pii.phone_regions\[0\]: .*found 'China'"),
         ({"cleaning": {"max_symbol_ratio": 2}}, r"cleaning.max_symbol_ratio: Input should be less than or equal to 1, found 2"),
     ],
 )

@@ -8,6 +8,8 @@ import pandas as pd
 
 from assets.cleaning.documents import clean
 from assets.cleaning.duplicates import CANDIDATE_COLUMNS, Deduplicated, deduplicate
+from assets.cleaning.pii.names import open_name_finder
+from assets.cleaning.pii.pseudonyms import Pseudonymizer
 from assets.cleaning.shingles import sketch
 from assets.cleaning.tokens import tokenize
 from assets.project import Project
@@ -25,6 +27,7 @@ from assets.wiring import (
     table_options,
 )
 from resources.increments import Step
+from resources.pseudonym_key import PseudonymKey
 
 PACKAGE = "assets.cleaning"
 
@@ -48,14 +51,20 @@ PACKAGE = "assets.cleaning"
     ],
 )
 def clean_documents(
-    context: dg.AssetExecutionContext, config: Refresh, lakehouse: LakehouseResource, project: ProjectResource
+    context: dg.AssetExecutionContext,
+    config: Refresh,
+    lakehouse: LakehouseResource,
+    project: ProjectResource,
+    pseudonym_key: dg.ResourceParam[PseudonymKey],
 ) -> Iterator[Materialized]:
     """Clean what is new; both tables are one increment, audited together."""
     with step_of(
         context, lakehouse, "clean_documents", upstream=["raw_documents"], full_refresh=config.full_refresh, package=PACKAGE
     ) as step:
+        pii = project.cleaning.pii
+        pseudonymizer = Pseudonymizer(pii.kinds, pii.phone_regions, pseudonym_key.read(), open_name_finder(pii.names_model))
         for batch in step.batches("raw_documents", order_by=("collected_at", "revision", "document_id")):
-            clean_batch(step, batch, project, datetime.now(UTC))
+            clean_batch(step, batch, project, pseudonymizer, datetime.now(UTC))
         step.measure("kept_share", step.counts.rows_out / max(step.counts.rows_in, 1))
         expected = step.facts.get("expected_language_rows", 0.0)
         step.measure("expected_language_share", expected / step.counts.rows_out if step.counts.rows_out else 1.0)
@@ -74,9 +83,9 @@ def tokens(context: dg.AssetExecutionContext, config: Refresh, lakehouse: Lakeho
     return materialized(step)
 
 
-def clean_batch(step: Step, raw: pd.DataFrame, project: Project, now: datetime) -> None:
+def clean_batch(step: Step, raw: pd.DataFrame, project: Project, pseudonymizer: Pseudonymizer, now: datetime) -> None:
     """Clean one batch, compare it with everything kept before, write what is kept and what is refused."""
-    cleaned = clean(raw, settings=project.cleaning, languages=project.languages, now=now)
+    cleaned = clean(raw, settings=project.cleaning, languages=project.languages, pseudonymizer=pseudonymizer, now=now)
     sketches = sketch(cleaned.kept)
     candidates = find_candidates(step, cleaned.kept, sketches)
     resolved: Deduplicated = deduplicate(cleaned.kept, sketches, candidates, threshold=project.cleaning.near_duplicate_similarity, now=now)
@@ -85,6 +94,8 @@ def clean_batch(step: Step, raw: pd.DataFrame, project: Project, now: datetime) 
     step.write("duplicate_index", resolved.index)
     step.write("rejected_documents", refused)
     step.count(rows_in=len(raw), rows_out=len(resolved.kept), reasons=refused["reason"])
+    for kind, count in cleaned.replaced.items():
+        step.measure(f"replaced_{kind}", step.facts.get(f"replaced_{kind}", 0.0) + count)
     expected = resolved.kept["language"].isin([*project.languages, "und"]).sum()
     step.add("expected_language_rows", float(expected))
 

@@ -1,8 +1,10 @@
-"""Turns raw documents into clean ones or refused ones: repair, measure, judge, fill.
+"""Turns raw documents into clean ones or refused ones: repair, replace personal data, measure, judge, fill.
 
-What happens to one text is in `repair.py` and `language.py`, what refuses it in `rules.py`; duplicates come after (`duplicates.py`).
+What happens to one text is in `repair.py`, `pii/` and `language.py`, what refuses it in `rules.py`; duplicates come after
+(`duplicates.py`).
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,10 +13,12 @@ import pandas as pd
 
 from assets.cleaning.frames import as_table, require_columns
 from assets.cleaning.language import identify_language
+from assets.cleaning.pii.pseudonyms import Pseudonymizer
 from assets.cleaning.repair import Repaired, repair_text
 from assets.cleaning.rules import Limits, find_reasons
 from assets.cleaning.words import count_words, symbol_ratio
 from assets.project import Cleaning
+from assets.replacements import encode_replacements
 from assets.schemas import CLEAN_DOCUMENTS, RAW_DOCUMENTS, REJECTED_DOCUMENTS
 
 _REPLACEMENT = "\ufffd"
@@ -27,19 +31,22 @@ class Cleaned:
     Attributes:
         kept: One row per document that no rule refused: the columns of `clean_documents` but for `cluster_id`.
         rejected: One row per refused document: the columns of `rejected_documents`.
+        replaced: How many values of each kind of personal data were replaced, in texts and titles of both.
     """
 
     kept: pd.DataFrame
     rejected: pd.DataFrame
+    replaced: Counter[str]
 
 
-def clean(raw: pd.DataFrame, *, settings: Cleaning, languages: tuple[str, ...], now: datetime) -> Cleaned:
-    """Repairs, measures and judges a batch of raw documents; a missing title or publication time is filled in and flagged.
+def clean(raw: pd.DataFrame, *, settings: Cleaning, languages: tuple[str, ...], pseudonymizer: Pseudonymizer, now: datetime) -> Cleaned:
+    """Repairs, pseudonymizes, measures and judges a batch of raw documents; a missing title or publication time is filled in and flagged.
 
     Args:
         raw: One row per document, with the columns of `raw_documents`; row order is kept.
         settings: Thresholds.
         languages: ISO 639-1 codes that the project expects.
+        pseudonymizer: Replaces personal data in texts and titles.
         now: Time written into `rejected_at`; with a time zone.
 
     Raises:
@@ -51,32 +58,38 @@ def clean(raw: pd.DataFrame, *, settings: Cleaning, languages: tuple[str, ...], 
         raise ValueError(
             f"expected distinct document ids in a batch of raw documents, found {doubled!r} more than once: audit the batch first"
         )
-    measured = measure(raw.reset_index(drop=True), min_language_confidence=settings.min_language_confidence)
+    measured = measure(raw.reset_index(drop=True), pseudonymizer, min_language_confidence=settings.min_language_confidence)
     reasons = find_reasons(measured, Limits(settings, languages))
     is_kept = reasons["reason"].isna()
     columns = [name for name in CLEAN_DOCUMENTS.column_names() if name != "cluster_id"]
     refused = measured.join(reasons)[~is_kept].assign(duplicate_of=None, rejected_at=now)
-    return Cleaned(as_table(measured[is_kept], CLEAN_DOCUMENTS, columns), as_table(refused, REJECTED_DOCUMENTS))
+    replaced = Counter(kind for kinds in measured["replaced_kinds"] for kind in kinds)
+    return Cleaned(as_table(measured[is_kept], CLEAN_DOCUMENTS, columns), as_table(refused, REJECTED_DOCUMENTS), replaced)
 
 
-def measure(raw: pd.DataFrame, *, min_language_confidence: float) -> pd.DataFrame:
-    """Repairs every text and adds what the rules look at.
+def measure(raw: pd.DataFrame, pseudonymizer: Pseudonymizer, *, min_language_confidence: float) -> pd.DataFrame:
+    """Repairs every text, replaces personal data in it, and adds what the rules look at.
 
     Returns:
-        One row per raw document, same index. Replaced: `text` and `title` (repaired, empty when missing), `published_at` (the collection
-        time when missing). Added: `has_title`, `has_published_at`, `is_repaired`, `text_chars`, `text_words`, `symbol_ratio` and
-        `replacement_ratio` (share of U+FFFD), `language`, `language_confidence`.
+        One row per raw document, same index. Replaced: `text` and `title` (repaired, pseudonymized, empty when missing), `published_at`
+        (the collection time when missing). Added: `replacements` (of the text), `replaced_kinds` (a list, of text and title),
+        `has_title`, `has_published_at`, `is_repaired`, `text_chars`, `text_words`, `symbol_ratio` and `replacement_ratio` (share of
+        U+FFFD), `language`, `language_confidence`.
     """
     repaired = _repair_all(raw["text"])
-    texts = [each.text for each in repaired]
-    titles = [each.text for each in _repair_all(raw["title"])]
-    languages = [identify_language(text, min_confidence=min_language_confidence) for text in texts]
+    replaced = pseudonymizer.replace_all([each.text for each in repaired])
+    replaced_titles = pseudonymizer.replace_all([each.text for each in _repair_all(raw["title"])])
+    texts, titles = [each.text for each in replaced], [each.text for each in replaced_titles]
+    kinds = [text.kinds + title.kinds for text, title in zip(replaced, replaced_titles, strict=True)]
+    languages = [identify_language(each.without_pseudonyms, min_confidence=min_language_confidence) for each in replaced]
     return raw.assign(
         text=pd.Series(texts, index=raw.index, dtype="str"),
         title=pd.Series(titles, index=raw.index, dtype="str"),
         has_title=[title != "" for title in titles],
         published_at=raw["published_at"].fillna(raw["collected_at"]),
         has_published_at=raw["published_at"].notna(),
+        replacements=pd.Series([encode_replacements(each.replacements) for each in replaced], index=raw.index, dtype=object),
+        replaced_kinds=pd.Series(kinds, index=raw.index, dtype=object),
         is_repaired=[each.is_repaired for each in repaired],
         text_chars=[len(text) for text in texts],
         text_words=[count_words(text) for text in texts],

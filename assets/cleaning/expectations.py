@@ -1,8 +1,14 @@
 """What the cleaning tables promise."""
 
-from assets.project import Project
-from assets.quality.suites import Suite, expect_fact, expect_rows, suite
+from typing import TYPE_CHECKING
+
+from assets.cleaning.pii.finding import find_personal_data
+from assets.project import PersonalData, Project
+from assets.quality.suites import Expectation, Suite, expect_fact, expect_nothing_found, expect_rows, suite
 from assets.schemas import CLEAN_DOCUMENTS, DUPLICATE_INDEX, REJECTED_DOCUMENTS, TOKENS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 REASONS = (
     "missing_text",
@@ -58,6 +64,7 @@ def clean_documents(project: Project) -> Suite:
             column="language",
             regex=r"^[a-z]{2,3}$",
         ),
+        *_no_personal_data(settings.pii),
         expect_fact(
             "languages_are_expected",
             f"At least 80 % of the texts are in {', '.join(project.languages)} or undetermined.",
@@ -67,6 +74,24 @@ def clean_documents(project: Project) -> Suite:
         ),
         expect_fact("most_documents_survive", "At least half of the documents are kept.", "kept_share", minimum=0.5, severity="WARN"),
     )
+
+
+def _no_personal_data(settings: PersonalData) -> tuple[Expectation, ...]:
+    """The promise that what the project replaces is in no text and no title, by what patterns find; a model's names are not looked for."""
+    if not settings.kinds:
+        return ()
+
+    def find(rows: "pd.DataFrame") -> list[str]:
+        return [
+            f"{found.kind} in {column} of document {document_id}"
+            for column in ("text", "title")
+            for document_id, text in zip(rows["document_id"], rows[column], strict=True)
+            for found in find_personal_data(text, settings.phone_regions)
+            if found.kind in settings.kinds
+        ]
+
+    meaning = "No text and no title holds personal data of a kind that is replaced."
+    return (expect_nothing_found("no_personal_data", meaning, ("document_id", "text", "title"), find),)
 
 
 def rejected_documents(_project: Project) -> Suite:

@@ -15,6 +15,7 @@ from assets.labeling.rules import apply_rules, chosen_rules
 from assets.labeling.sending import send_queue
 from assets.labeling.votes import UsableVotes, to_votes
 from assets.project import Project
+from assets.replacements import decode_replacements
 from assets.schemas import ANNOTATIONS, LABEL_ISSUES, LABELED_DOCUMENTS, LABELING_QUEUE, LABELING_TASKS, MODEL_VOTES, RULE_VOTES
 from assets.wiring import (
     LabelingServerResource,
@@ -154,8 +155,9 @@ def anchor_batch(step: Step, keys: pd.DataFrame, project: Project) -> None:
     raw = step.lookup("raw_annotations", keys).sort_values(["document_id", "annotator_id"], ignore_index=True)
     documents = step.lookup("clean_documents", raw[["document_id"]])
     texts = dict(zip(documents["document_id"], documents["text"], strict=True))
+    replacements = dict(zip(documents["document_id"], documents["replacements"].map(decode_replacements), strict=True))
     is_placed = raw["document_id"].isin(texts)
-    write_votes(step, to_votes(raw[is_placed], project.task, texts), project)
+    write_votes(step, to_votes(raw[is_placed], project.task, texts, replacements), project)
     skipped = int((~is_placed).sum()) + len(keys) - raw["document_id"].nunique()
     step.count(rows_in=skipped, rows_skipped=skipped)
 

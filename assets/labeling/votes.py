@@ -4,7 +4,7 @@ Ratings become labels through the task's scale, spans are found again in the cle
 the task are refused with a reason. Deciding between votes belongs to `consensus.py`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,6 +20,7 @@ from assets.answers import (
 )
 from assets.labeling.anchoring import FoldedText, SpanNotFoundError, anchor_span, fold_text
 from assets.project import RatingScale, Task
+from assets.replacements import Replacement
 from assets.schemas import ANNOTATIONS, REJECTED_VOTES
 
 SPAN_REASONS = ("span_not_found", "span_outside_text")
@@ -50,18 +51,24 @@ def labels_of_ratings(ratings: pd.Series, scale: RatingScale) -> pd.Series:
     return pd.Series(names, index=ratings.index).where(pd.Series(inside, index=ratings.index), None)
 
 
-def to_votes(annotations: pd.DataFrame, task: Task, texts: Mapping[str, str] | None = None) -> UsableVotes:
+def to_votes(
+    annotations: pd.DataFrame,
+    task: Task,
+    texts: Mapping[str, str] | None = None,
+    replacements: Mapping[str, Sequence[Replacement]] | None = None,
+) -> UsableVotes:
     """Put collected annotations into the task's answers; a named label wins over a rating. Withdrawn votes stay votes without a label.
 
     Args:
         annotations: One row per vote, columns of `raw_annotations`.
         task: The task whose answers count.
         texts: Cleaned text by document id, for tasks with spans: of every document that is voted on.
+        replacements: What cleaning replaced in those texts, by document id; documents without any may be missing.
     """
     label = annotations["label"].astype(object).where(annotations["label"].notna(), None)
     value = annotations["value"].astype(float)
     if task.has_lists:
-        label, reason, detail = _read_answers(annotations, label, task, texts or {})
+        label, reason, detail = _read_answers(annotations, label, task, texts or {}, replacements or {})
     else:
         if task.rating is not None:
             label = label.where(label.notna(), labels_of_ratings(value, task.rating))
@@ -75,7 +82,11 @@ def to_votes(annotations: pd.DataFrame, task: Task, texts: Mapping[str, str] | N
 
 
 def _read_answers(
-    annotations: pd.DataFrame, label: pd.Series, task: Task, texts: Mapping[str, str]
+    annotations: pd.DataFrame,
+    label: pd.Series,
+    task: Task,
+    texts: Mapping[str, str],
+    replacements: Mapping[str, Sequence[Replacement]],
 ) -> tuple[pd.Series, pd.Series, pd.Series]:
     """Canonical answers of a task with lists as answers; reason and detail where there is none."""
     folded: dict[str, FoldedText] = {}
@@ -83,7 +94,7 @@ def _read_answers(
     def anchor(document_id: str, answer: str) -> str:
         quoted = decode_quoted_spans(answer, task.labels)
         if document_id not in folded:
-            folded[document_id] = fold_text(texts[document_id])
+            folded[document_id] = fold_text(texts[document_id], replacements.get(document_id, ()))
         return encode_spans(anchor_span(span, folded[document_id]) for span in quoted)
 
     def read(_document_id: str, answer: str) -> str:
@@ -115,7 +126,8 @@ def _read_answer(
     except SpanNotFoundError as error:
         return None, "span_not_found", str(error)
     except AnswerError as error:
-        return None, "malformed_answer", str(error)
+        # An answer with quotes holds words of the collected text, perhaps what cleaning replaced.
+        return None, "malformed_answer", "expected quoted spans, found another shape" if '"quote"' in answer else str(error)
 
 
 def _reasons(named: pd.Series, label: pd.Series, value: pd.Series, task: Task) -> pd.Series:

@@ -5,15 +5,20 @@ Dagster check. Expectations look either at the staged rows of a table or at fact
 whole increment (row counts, missing values, doubled keys, row accounting) or measured by the asset (agreement, shares).
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 from assets.answers import answer_pattern
 from assets.project import Project, Task
 from assets.schemas import Table
 
 Severity = Literal["ERROR", "WARN"]
+Finder = Callable[["pd.DataFrame"], Sequence[str]]
+"""From staged rows to one description for each thing that must not be in them: its kind and its row's key, never its value."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +32,7 @@ class Expectation:
         kwargs: Its arguments.
         looks_at: The staged rows, or the facts.
         severity: ERROR rejects the increment, WARN reports.
+        find: Of a scan, what finds the rows that break it; None for an expectation of Great Expectations.
     """
 
     name: str
@@ -35,6 +41,7 @@ class Expectation:
     kwargs: Mapping[str, Any]
     looks_at: Literal["rows", "facts"] = "rows"
     severity: Severity = "ERROR"
+    find: Finder | None = None
 
     @property
     def columns(self) -> list[str]:
@@ -65,6 +72,11 @@ class Suite:
 def expect_rows(name: str, meaning: str, type: str, severity: Severity = "ERROR", **kwargs: object) -> Expectation:
     """A promise about each staged row; `type` without its leading `expect_`."""
     return Expectation(name, meaning, f"expect_{type}", kwargs, "rows", severity)
+
+
+def expect_nothing_found(name: str, meaning: str, columns: Sequence[str], find: Finder, severity: Severity = "ERROR") -> Expectation:
+    """A promise that a search through the staged rows finds nothing, for what no expectation of the library can say."""
+    return Expectation(name, meaning, "scan", {"column_list": list(columns)}, "rows", severity, find)
 
 
 def expect_task_answers(task: Task, meaning: str = "Every label is one of the task's.") -> tuple[Expectation, ...]:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 ResultFormat = Literal["BOOLEAN_ONLY", "BASIC"]
 ERROR_KIND = re.compile(r"^(?:\w+\.)*(\w+(?:Error|Exception))(?=:|$)", re.MULTILINE)
+SHOWN = 5  # finds of a scan that are told one by one
 COUNTED = ("element_count", "unexpected_count", "unexpected_percent", "missing_count")
 
 
@@ -33,7 +34,7 @@ class Verdict:
         expectation: Which.
         passed: False also when it could not be run.
         counts: Numbers about the failure: elements, unexpected, missing.
-        problem: Why it could not be run, without data values; empty if it ran.
+        problem: Why it could not be run, or what a scan found, without data values; else empty.
     """
 
     expectation: Expectation
@@ -67,6 +68,21 @@ def validate(frame: pd.DataFrame, expectations: Sequence[Expectation]) -> list[V
         frame: The rows or the facts.
         expectations: What must hold.
     """
+    scans = {expectation.name: _scan(frame, expectation) for expectation in expectations if expectation.find is not None}
+    others = iter(_validate_with_library(frame, [expectation for expectation in expectations if expectation.find is None]))
+    return [scans.get(expectation.name) or next(others) for expectation in expectations]
+
+
+def _scan(frame: pd.DataFrame, expectation: Expectation) -> Verdict:
+    """The verdict of a search; what was found is told by kind and key for a few, and counted."""
+    found = expectation.find(frame) if expectation.find else ()
+    if not found:
+        return Verdict(expectation, passed=True)
+    counts = {"element_count": float(len(frame)), "unexpected_count": float(len(found))}
+    return Verdict(expectation, passed=False, counts=counts, problem=f"found {', '.join(found[:SHOWN])}")
+
+
+def _validate_with_library(frame: pd.DataFrame, expectations: Sequence[Expectation]) -> list[Verdict]:
     if not expectations:
         return []
     batch = _batch_definition().get_batch(batch_parameters={"dataframe": frame})

@@ -6,11 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from assets.cleaning.documents import clean
+from assets.cleaning.pii.pseudonyms import Pseudonymizer
 from assets.cleaning.rules import RULES
-from assets.project import Cleaning
+from assets.project import PERSONAL_DATA, Cleaning
+from assets.replacements import decode_replacements
 from assets.schemas import CLEAN_DOCUMENTS, RAW_DOCUMENTS, REJECTED_DOCUMENTS
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, tzinfo=UTC)
+PSEUDONYMIZER = Pseudonymizer(frozenset(PERSONAL_DATA), ("CN", "US"), b"a key for tests")
 COLLECTED = datetime(2026, 5, 1, tzinfo=UTC)
 
 
@@ -36,7 +39,7 @@ def raw_documents(texts, **columns):
 
 
 def clean_texts(texts, languages=("en", "zh"), **thresholds):
-    return clean(raw_documents(texts), settings=Cleaning(**thresholds), languages=languages, now=NOW)
+    return clean(raw_documents(texts), settings=Cleaning(**thresholds), languages=languages, pseudonymizer=PSEUDONYMIZER, now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +129,7 @@ def test_kept_documents_are_measured_and_repaired():
 def test_missing_titles_and_times_are_filled_and_flagged():
     published = pd.Series([pd.Timestamp("2025-12-24T18:00Z"), pd.NaT], dtype="datetime64[us, UTC]")
     raw = raw_documents(["a first text", "第二个文本"], title=["A &amp; B", " "], published_at=published)
-    kept = clean(raw, settings=Cleaning(), languages=("en", "zh"), now=NOW).kept
+    kept = clean(raw, settings=Cleaning(), languages=("en", "zh"), pseudonymizer=PSEUDONYMIZER, now=NOW).kept
     assert kept["title"].tolist() == ["A & B", ""]
     assert kept["has_title"].tolist() == [True, False]
     assert kept["published_at"].tolist() == [pd.Timestamp("2025-12-24T18:00Z"), pd.Timestamp(COLLECTED)]
@@ -151,6 +154,7 @@ def test_frames_have_the_declared_columns_and_types_whatever_they_hold(texts):
         "text_chars": "int64",
         "text_words": "int64",
         "symbol_ratio": "float64",
+        "replacements": "str",
         "published_at": "datetime64[us, UTC]",
         "has_published_at": "bool",
         "collected_at": "datetime64[us, UTC]",
@@ -163,20 +167,20 @@ def test_frames_have_the_declared_columns_and_types_whatever_they_hold(texts):
 def test_the_input_frame_is_not_edited():
     raw = raw_documents(["a  text &amp; more", "文本\u3000文本"])
     before = raw.copy(deep=True)
-    clean(raw, settings=Cleaning(), languages=("en", "zh"), now=NOW)
+    clean(raw, settings=Cleaning(), languages=("en", "zh"), pseudonymizer=PSEUDONYMIZER, now=NOW)
     pd.testing.assert_frame_equal(raw, before)
 
 
 def test_a_missing_column_is_named():
     raw = raw_documents(["a text"]).drop(columns="locator")
     with pytest.raises(ValueError, match=r"expected raw documents with the columns .*, found no \['locator'\] among"):
-        clean(raw, settings=Cleaning(), languages=("en",), now=NOW)
+        clean(raw, settings=Cleaning(), languages=("en",), pseudonymizer=PSEUDONYMIZER, now=NOW)
 
 
 def test_a_document_id_that_occurs_twice_is_refused_by_name():
     raw = raw_documents(["a text", "another text"], document_id=["same", "same"])
     with pytest.raises(ValueError, match="expected distinct document ids in a batch of raw documents, found 'same' more than once"):
-        clean(raw, settings=Cleaning(), languages=("en",), now=NOW)
+        clean(raw, settings=Cleaning(), languages=("en",), pseudonymizer=PSEUDONYMIZER, now=NOW)
 
 
 TEXTS = st.lists(
@@ -207,3 +211,21 @@ def test_cleaning_clean_text_changes_nothing(texts):
     assert again.rejected.empty
     pd.testing.assert_frame_equal(again.kept[columns], once[columns])
     assert not again.kept["is_repaired"].any()
+
+
+def test_personal_data_in_texts_and_titles_becomes_pseudonyms_that_the_language_does_not_depend_on():
+    texts = ["Please write to ann@example.com for the whole story.", "电话13800138000", "Nothing here at all."]
+    raw = raw_documents(texts, title=["By ann@example.com", None, None])
+    cleaned = clean(raw, settings=Cleaning(), languages=("en", "zh"), pseudonymizer=PSEUDONYMIZER, now=NOW)
+    kept = cleaned.kept
+    pseudonym = kept["title"][0].removeprefix("By ")
+    assert kept["text"][0] == f"Please write to {pseudonym} for the whole story."
+    assert kept["language"].tolist() == ["en", "zh", "en"]
+    assert kept["text_chars"].tolist() == [len(text) for text in kept["text"]]
+    assert [len(decode_replacements(each)) for each in kept["replacements"]] == [1, 1, 0]
+    assert cleaned.replaced == {"email": 2, "phone": 1}
+
+
+def test_details_of_refused_documents_hold_no_personal_data():
+    cleaned = clean_texts(["ann@example.com " * 9], max_chars=20)
+    assert cleaned.rejected["detail"].tolist() == ["expected at most 20 characters, found 170"]

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from assets.answers import QuotedSpan, Span, SpanOutsideTextError, quote_spans
 from assets.labeling.anchoring import SpanNotFoundError, anchor_span, fold_text
+from assets.replacements import Replacement
 
 
 def anchored(raw, start, end, clean):
@@ -61,10 +62,36 @@ def test_folding_white_space_moves_no_span_to_another_word(raw, data):
 
 
 @pytest.mark.parametrize(("raw", "quote", "clean"), [("Ann met Bob", "Bob", "Ann met Rob"), ("上海 天气", " ", "上海 天气")])
-def test_what_cannot_be_found_is_an_error_that_quotes_it(raw, quote, clean):
+def test_what_cannot_be_found_is_an_error_that_does_not_quote_it(raw, quote, clean):
     start = raw.index(quote)
-    with pytest.raises(SpanNotFoundError, match=f"expected '{quote}' in the cleaned text, found it nowhere"):
+    with pytest.raises(SpanNotFoundError, match=f"expected the {len(quote)} characters .* from {start} on in the cleaned") as error:
         anchored(raw, start, start + len(quote), clean)
+    assert repr(quote) not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("raw", "quote", "clean", "replacements", "found"),
+    [
+        ("mail a@x.co to Ann", "a@x.co", "mail [EMAIL_a] to Ann", [(5, 14, 6)], (5, "[EMAIL_a]")),
+        ("mail a@x.co to Ann", "Ann", "mail [EMAIL_a] to Ann", [(5, 14, 6)], (18, "Ann")),
+        ("mail a@x.co to Ann", "x.co to", "mail [EMAIL_a] to Ann", [(5, 14, 6)], (5, "[EMAIL_a] to")),
+        ("138 0013 或 139 0013", "139 0013", "[PHONE_a] 或 [PHONE_b]", [(0, 9, 7), (12, 21, 7)], (12, "[PHONE_b]")),
+        ("电话13800138000，上海", "13800138000", "电话[PHONE_a]，上海", [(2, 11, 11)], (2, "[PHONE_a]")),
+        ("电话13800138000，上海的上海", "上海", "电话[PHONE_a]，上海的上海", [(2, 11, 11)], (12, "上海")),
+    ],
+)
+def test_a_span_survives_pseudonyms_in_the_text(raw, quote, clean, replacements, found):
+    (quoted,) = quote_spans([Span(raw.index(quote), raw.index(quote) + len(quote), "X")], raw)
+    folded = fold_text(clean, [Replacement(start, end, "email", chars) for start, end, chars in replacements])
+    span = anchor_span(quoted, folded)
+    assert (span.start, clean[span.start : span.end]) == found
+
+
+def test_a_lost_quote_is_not_taken_for_a_pseudonym_that_stands_elsewhere():
+    raw = "a@x.co wrote a letter to Zoe about nothing"
+    (quoted,) = quote_spans([Span(25, 28, "X")], raw)
+    with pytest.raises(SpanNotFoundError, match="expected the 3 characters"):
+        anchor_span(quoted, fold_text("[EMAIL_a] wrote a letter to Amy about nothing", [Replacement(0, 9, "email", 6)]))
 
 
 def test_a_span_without_quote_is_about_the_cleaned_text_already():

@@ -59,8 +59,14 @@ def test_every_answer_that_does_not_fit_has_its_reason():
         ["v2", "label_outside_task", "expected labels out of ['PERSON', '地点'], found ['ORG']"],
         ["v3", "rating_without_scale", "expected an answer of the task, found the rating 3"],
         ["v4", "span_outside_text", "expected a span with 0 <= start < end within 6 characters, found 0 to 99"],
-        ["v5", "span_not_found", "expected '小明' in the cleaned text, found it nowhere"],
+        ["v5", "span_not_found", "expected the 2 characters that it covers from 2 on in the cleaned text, found them nowhere"],
     ]
+
+
+def test_no_refusal_repeats_what_a_vote_quotes():
+    broken = '[{"start":0,"end":"x","label":"PERSON","quote":"13800138000","visible_before":0}]'
+    usable = to_votes(annotations(broken), ENTITIES, {"d1": CLEAN})
+    assert usable.rejected["detail"].tolist() == ["expected quoted spans, found another shape"]
 
 
 def test_a_vote_of_which_one_span_is_lost_is_refused_whole():
