@@ -29,6 +29,7 @@ OUTSIDE = ("dagster", "resources", "boto3", "botocore", "sqlalchemy", "duckdb", 
 SHARED = {
     "assets.schemas",
     "assets.project",
+    "assets.source_settings",
     "assets.training_settings",
     "assets.section",
     "assets.answers",

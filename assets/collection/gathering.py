@@ -14,13 +14,14 @@ import pandas as pd
 from assets.collection.parsing import CONLL, Parsed, RawObject, parse_objects
 from assets.collection.receiving import received_votes
 from assets.collection.records import to_raw_annotations, to_raw_documents
-from assets.project import Source
 from assets.schemas import COLLECTION_CURSORS, RAW_ANNOTATIONS, RAW_OBJECTS, REJECTED_ANNOTATIONS, REJECTED_RECORDS
+from assets.source_settings import Source, WebSource
 from resources.channels.fetched import Channel, CursorMove, Fetched, FetchFailure
 from resources.increments import Step
 from resources.labeling_server import LabelingServer
 from resources.lakehouse import Lakehouse
 from resources.object_store import ObjectStore
+from resources.web.policy import FetchPolicy
 
 FLUSH_BYTES = 16_000_000
 FLUSH_OBJECTS = 200
@@ -30,8 +31,13 @@ CURSORS_SQL = "SELECT cursor_key, cursor_value FROM collection_cursors WHERE sou
 OBJECTS_SQL = "SELECT * EXCLUDE (increment_id) FROM raw_objects WHERE source = $source ORDER BY fetched_at, uri"
 
 
-def channel_of(source: Source) -> Channel:
-    """The channel of a source; its client library is imported only here, not while definitions load."""
+def channel_of(source: Source, contact: str | None = None) -> Channel:
+    """The channel of a source; its client library is imported only here, not while definitions load.
+
+    Args:
+        source: The source.
+        contact: Where operators of web sites find who is asking.
+    """
     if source.kind == "files":
         from resources.channels.files import FilesChannel
 
@@ -39,7 +45,7 @@ def channel_of(source: Source) -> Channel:
     if source.kind == "feed":
         from resources.channels.feeds import FeedChannel
 
-        return FeedChannel(source.url, source.timeout_seconds, source.max_object_bytes)
+        return FeedChannel(source.url, policy_of(source, contact))
     if source.kind == "sql":
         from resources.channels.sql import SqlChannel
 
@@ -47,6 +53,12 @@ def channel_of(source: Source) -> Channel:
     from resources.channels.bucket import BucketChannel
 
     return BucketChannel(source.url, source.endpoint_url, source.format, source.max_object_bytes)
+
+
+def policy_of(source: WebSource, contact: str | None) -> FetchPolicy:
+    """How the web is asked for a source: the keys that source and policy share have the same names."""
+    shared = {each.name: getattr(source, each.name) for each in fields(FetchPolicy) if each.name in WebSource.model_fields}
+    return FetchPolicy(**shared, max_bytes=source.max_object_bytes, contact=contact)
 
 
 @dataclass
@@ -107,12 +119,14 @@ class Surroundings:
         store: Holds raw bytes, and files of votes that people left there.
         server: Where people annotate.
         server_project: Title of the project there.
+        contact: Where operators of web sites find who is asking.
     """
 
     lakehouse: Lakehouse
     store: ObjectStore
     server: LabelingServer
     server_project: str
+    contact: str | None = None
 
 
 def gather(step: Step, around: Surroundings, source: Source, *, replay: bool) -> None:
@@ -133,7 +147,7 @@ def fetched_objects(around: Surroundings, source: Source) -> Iterator[Fetched | 
     rows = around.lakehouse.read(CURSORS_SQL, {"source": source.name})
     cursors = dict(zip(rows["cursor_key"], rows["cursor_value"], strict=True))
     yield from received_votes(around.store, around.server, around.server_project, source.name, cursors)
-    yield from channel_of(source).fetch(cursors)
+    yield from channel_of(source, around.contact).fetch(cursors)
 
 
 def stored_objects(lakehouse: Lakehouse, store: ObjectStore, source: Source) -> Iterator[RawObject]:

@@ -21,7 +21,7 @@ from assets.collection.pages import extract_page
 from assets.collection.vote_shapes import MalformedVoteError, VotedText, read_json_text
 from assets.collection.votes import VoteColumns, VoteTarget
 from assets.label_studio import votes_of
-from assets.project import FieldMapping
+from assets.source_settings import FieldMapping
 
 JSON_LINES = ("application/x-ndjson", "application/jsonl")
 PARQUET = "application/vnd.apache.parquet"

@@ -12,7 +12,7 @@ import pytest
 
 from assets.collection.parsing import RawObject, parse_objects
 from assets.collection.records import to_raw_annotations, to_raw_documents
-from assets.project import FieldMapping
+from assets.source_settings import FieldMapping
 from dagster_project.demo import DemoCorpus, DemoError, prepare_demo, read_rated_texts
 from dagster_project.demo_server import serve_demo
 from resources.channels.bucket import BucketChannel

@@ -11,7 +11,7 @@ import pytest
 
 from assets.collection.parsing import DOCUMENT_COLUMNS, RawObject, hash_text, parse_objects
 from assets.collection.votes import COLUMNS
-from assets.project import FieldMapping
+from assets.source_settings import FieldMapping
 
 JSONL = "application/x-ndjson"
 PARQUET = "application/vnd.apache.parquet"

@@ -8,8 +8,8 @@ import pytest
 
 from assets.collection.parsing import RawObject, parse_objects
 from assets.collection.records import KNOWN_COLUMNS, to_raw_annotations, to_raw_documents
-from assets.project import FieldMapping
 from assets.schemas import RAW_ANNOTATIONS, RAW_DOCUMENTS, REJECTED_ANNOTATIONS
+from assets.source_settings import FieldMapping
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 NOTHING = pd.DataFrame({"external_id": pd.Series(dtype="str"), "document_id": pd.Series(dtype="str"), "revision": pd.Series(dtype="int64")})
