@@ -202,7 +202,7 @@ def parse_url(url: str, base: httpx2.URL | None = None) -> httpx2.URL:
         found = (base.join(url) if base is not None else httpx2.URL(url)).copy_with(fragment=None)
     except (httpx2.InvalidURL, ValueError, TypeError) as error:
         raise WebError("malformed_address", f"expected a web address, found {type(error).__name__}: {error!s:.100}") from None
-    if found.port == 0 or (found.port or 1) > _HIGHEST_PORT or found.netloc.count(b"[") != found.netloc.count(b"]"):
+    if found.port == 0 or (found.port or 1) > _HIGHEST_PORT or "%" in found.host:
         raise WebError("malformed_address", f"expected a host and a port up to {_HIGHEST_PORT}, found {found.host!r:.60} and {found.port}")
     if found.scheme not in ("http", "https") or not found.host:
         raise WebError("address_not_allowed", f"expected an http or https address with a host, found the scheme {found.scheme!r:.20}")
