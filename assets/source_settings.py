@@ -3,11 +3,14 @@
 How each channel reads is in `resources/channels`, how records are parsed in `assets/collection`; `docs/collection.md` shows every kind.
 """
 
+import re
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from assets.section import Section
+
+WebAddress = Annotated[str, Field(pattern=r"^https?://")]
 
 
 class FieldMapping(Section):
@@ -103,8 +106,37 @@ class FeedSource(WebSource):
     """An RSS or Atom feed: conditional requests for the feed, then the article pages."""
 
     kind: Literal["feed"]
-    url: str = Field(pattern=r"^https?://", description="Address of the feed.")
+    url: WebAddress = Field(description="Address of the feed.")
     segment: Literal["page", "paragraph"] = Field("page", description="One document per article, or per paragraph of it.")
+
+
+class SiteSource(WebSource):
+    """Pages of a web site: those that its sitemaps list, and those that links lead to from start pages."""
+
+    kind: Literal["site"]
+    sitemaps: tuple[WebAddress, ...] = Field((), description="Addresses of sitemaps or of indexes of them, compressed or not.")
+    start_urls: tuple[WebAddress, ...] = Field(
+        (), description="Pages whose links are followed within their folder: `https://example.com/blog/` stays below `/blog/`."
+    )
+    pages: str | None = Field(
+        None,
+        description="Regular expression that the address of a page must contain to be collected; null collects all but the start pages.",
+    )
+    max_depth: int = Field(2, ge=0, description="Most links between a start page and a page.")
+    max_pages: int = Field(500, gt=0, description="Most pages that are asked for in one run; new ones come first.")
+    max_sitemaps: int = Field(50, gt=0, description="Most sitemaps that are asked for in one run.")
+    segment: Literal["page", "paragraph"] = Field("page", description="One document per page, or per paragraph of it.")
+
+    @model_validator(mode="after")
+    def there_is_a_way_in(self) -> Self:
+        """There is something to begin with, and the pattern is one."""
+        if not self.sitemaps and not self.start_urls:
+            raise ValueError("expected `sitemaps` or `start_urls`, found neither")
+        try:
+            re.compile(self.pages or "")
+        except re.error as error:
+            raise ValueError(f"pages: expected a regular expression, found {self.pages!r}: {error}") from error
+        return self
 
 
 class SqlSource(SourceBase):
@@ -127,4 +159,4 @@ class BucketSource(SourceBase):
     format: Literal["auto", "jsonl", "csv", "parquet", "conll", "text"] = Field("auto", description="`auto` goes by the object's ending.")
 
 
-Source = Annotated[FilesSource | FeedSource | SqlSource | BucketSource, Field(discriminator="kind")]
+Source = Annotated[FilesSource | FeedSource | SiteSource | SqlSource | BucketSource, Field(discriminator="kind")]

@@ -75,7 +75,7 @@ def fill_in(value: Any, variables: Mapping[str, str], path: Path, key: str) -> A
 
 def describe_problem(problem: ErrorDetails, content: Mapping[str, Any]) -> str:
     """One pydantic error as `key: expected …, found …`; values that may be secrets are not shown."""
-    location = [part for part in problem["loc"] if part not in ("files", "feed", "sql", "bucket")]
+    location = [part for part in problem["loc"] if part not in ("files", "feed", "site", "api", "mailbox", "sql", "bucket")]
     key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
     if problem["type"] == "extra_forbidden":
         return f"{key}: expected a known key, found {location[-1]!r}{suggestion(str(location[-1]), known_keys(Project))}"

@@ -46,6 +46,11 @@ def channel_of(source: Source, contact: str | None = None) -> Channel:
         from resources.channels.feeds import FeedChannel
 
         return FeedChannel(source.url, policy_of(source, contact))
+    if source.kind == "site":
+        from resources.channels.site import Bounds, SiteChannel
+
+        bounds = {each.name: getattr(source, each.name) for each in fields(Bounds)}
+        return SiteChannel(Bounds(**bounds), policy_of(source, contact))
     if source.kind == "sql":
         from resources.channels.sql import SqlChannel
 
@@ -171,7 +176,7 @@ def load_objects(rows: pd.DataFrame, store: ObjectStore) -> Iterator[RawObject]:
 
 def parse(objects: Iterable[RawObject], source: Source) -> Parsed:
     """Parse objects the way the project says."""
-    segment = source.segment if source.kind == "feed" else "page"
+    segment = source.segment if source.kind in ("feed", "site") else "page"
     return parse_objects(objects, fields=source.fields, segment=segment, max_text_chars=source.max_text_chars)
 
 
