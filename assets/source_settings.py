@@ -6,16 +6,27 @@ How each channel reads is in `resources/channels`, how records are parsed in `as
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
 from assets.section import Section
 
+Format = Literal["auto", "jsonl", "json", "csv", "parquet", "conll", "mbox", "text"]
 WebAddress = Annotated[str, Field(pattern=r"^https?://")]
 
 
-class FieldMapping(Section):
-    """Which field of a record holds what. A field that is not named is not read."""
+Secret = Annotated[SecretStr, BeforeValidator(lambda value: str(value).lower() if isinstance(value, (bool, int, float)) else value)]
 
+
+class FieldMapping(Section):
+    """Which field of a record holds what. A field that is not named is not read. `author.name` is `name` within `author`."""
+
+    records: str | None = Field(None, description="Path of the list of records in JSON, for example `data.items`; null: the list is all.")
+    messages: str | None = Field(
+        None,
+        description="For chats and tickets: field with the list of messages of a thread, each of which becomes a document. `external_id`, "
+        "`text`, `url` and `published_at` are then fields of a message (as `author.name` reaches into one), `parent_id` and `title` "
+        "of the thread.",
+    )
     external_id: str | None = Field("id", description="Field with the record's id; null takes the hash of the text.")
     text: str = Field("text", description="Field with the text.")
     parent_id: str | None = Field(None, description="Field with the id of the article, product or thread the text belongs to.")
@@ -49,14 +60,27 @@ class FieldMapping(Section):
             raise ValueError("expected either `head` and `tail` or `question`, found all three")
         return self
 
+    @model_validator(mode="after")
+    def threads_have_ids(self) -> Self:
+        """Messages of a thread belong together by its id."""
+        if self.messages is not None and self.parent_id is None:
+            raise ValueError("expected `parent_id`, the field with a thread's id, beside `messages`, found none")
+        return self
+
     def field_names(self) -> list[str]:
         """Every field that is read."""
         named = (self.external_id, self.text, self.parent_id, self.title, self.url, self.published_at)
         return [name for name in (*named, self.votes, self.spans, self.head, self.tail, self.question) if name]
 
+    def column_names(self) -> list[str]:
+        """The columns of a table in which all fields are found: for a path also the column that it begins with."""
+        found = [self.messages, self.parent_id, self.title] if self.messages else self.field_names()
+        return list(dict.fromkeys(part for name in found if name for part in (name, name.partition(".")[0])))
+
     def required_names(self) -> list[str]:
         """The fields without which no record makes a document."""
-        return [name for name in (self.text, self.head, self.tail, self.question) if name]
+        needed = [self.messages, self.parent_id] if self.messages else [self.text, self.head, self.tail, self.question]
+        return [name for name in needed if name]
 
 
 class SourceBase(Section):
@@ -72,11 +96,19 @@ class SourceBase(Section):
 
 
 class FilesSource(SourceBase):
-    """Files in a folder: JSONL, CSV, Parquet, CoNLL or plain text; new and changed files only."""
+    """Files in a folder: JSON, CSV, Parquet, CoNLL, mbox or plain text; new and changed files only."""
 
     kind: Literal["files"]
     path: str = Field(description="Glob, for example `/data/drop/**/*.jsonl`.")
-    format: Literal["auto", "jsonl", "csv", "parquet", "conll", "text"] = Field("auto", description="`auto` goes by the file's ending.")
+    format: Format = Field("auto", description="`auto` goes by the file's ending.")
+
+
+class MailboxSource(SourceBase):
+    """Mailboxes in mbox format, as mail programs export them: one document per message, threads by `References`."""
+
+    kind: Literal["mailbox"]
+    path: str = Field(description="Glob, for example `/data/mail/**/*.mbox`.")
+    quoted_replies: Literal["keep", "strip"] = Field("keep", description="Whether what a message quotes of others stays in its text.")
 
 
 class WebSource(SourceBase):
@@ -139,6 +171,62 @@ class SiteSource(WebSource):
         return self
 
 
+class Pagination(Section):
+    """Where an API says that there is more."""
+
+    by: Literal["none", "page", "offset", "cursor", "next_url", "link_header"] = Field(
+        "none",
+        description="A page's number or offset that we count; a cursor or an address in the answer; or the header `Link` with `rel=next`.",
+    )
+    parameter: str | None = Field(None, description="Query parameter of the number, the offset or the cursor.")
+    start: int = Field(1, ge=0, description="First number or offset.")
+    next: str | None = Field(None, description="Path in the answer of the next cursor or address, for example `meta.next_cursor`.")
+
+    @model_validator(mode="after")
+    def what_is_needed_is_there(self) -> Self:
+        """Every way needs its own keys."""
+        if self.by in ("page", "offset", "cursor") and not self.parameter:
+            raise ValueError(f"expected `parameter` for pagination by {self.by}, found none")
+        if self.by in ("cursor", "next_url") and not self.next:
+            raise ValueError(f"expected `next` for pagination by {self.by}, found none")
+        return self
+
+
+class Since(Section):
+    """How an API is asked for what is new only."""
+
+    parameter: str = Field(min_length=1, description="Query parameter that asks for records from a value on.")
+    field: str = Field(min_length=1, description="Path in a record of that value: a time of change that sorts as text, or a number.")
+    start: str | int | None = Field(None, description="Value of the first run; null asks without one.")
+
+
+class ApiSource(WebSource):
+    """Paged JSON of a REST API. Records are read by `fields`; `fields.records` is the path of their list."""
+
+    kind: Literal["api"]
+    url: WebAddress = Field(description="Address of the endpoint.")
+    params: dict[str, Secret] = Field({}, description="Query parameters of every request; never shown or stored.")
+    headers: dict[str, Secret] = Field(
+        {},
+        description="Headers for this server only, never shown or stored; keys from the environment: `{Authorization: Bearer ${NAME}}`.",
+    )
+    pagination: Pagination = Pagination()
+    since: Since | None = Field(None, description="Asks for what is new only; null asks for everything each time.")
+    max_pages: int = Field(100, gt=0, description="Most pages in one run.")
+    honours_robots: bool = Field(
+        False, description="Whether robots.txt decides what is read. It is written for crawlers; who offers an API wants it to be used."
+    )
+
+    @field_validator("headers")
+    @classmethod
+    def headers_can_be_sent(cls, given: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        """No header could end its line and begin another."""
+        broken = [name for name, value in given.items() if not re.fullmatch(r"[ -~]+", name + value.get_secret_value())]
+        if broken:
+            raise ValueError(f"expected names and values of headers in printable ASCII, found others in {broken}")
+        return given
+
+
 class SqlSource(SourceBase):
     """A query on any database that SQLAlchemy reaches."""
 
@@ -156,7 +244,9 @@ class BucketSource(SourceBase):
     kind: Literal["bucket"]
     url: str = Field(description="`s3://bucket/prefix` or `file:///folder/prefix`.")
     endpoint_url: str | None = Field(None, description="Address of an S3-compatible server; null for Amazon's.")
-    format: Literal["auto", "jsonl", "csv", "parquet", "conll", "text"] = Field("auto", description="`auto` goes by the object's ending.")
+    format: Format = Field("auto", description="`auto` goes by the object's ending.")
 
 
-Source = Annotated[FilesSource | FeedSource | SiteSource | SqlSource | BucketSource, Field(discriminator="kind")]
+Source = Annotated[
+    FilesSource | MailboxSource | FeedSource | SiteSource | ApiSource | SqlSource | BucketSource, Field(discriminator="kind")
+]

@@ -81,7 +81,8 @@ def describe_problem(problem: ErrorDetails, content: Mapping[str, Any]) -> str:
         return f"{key}: expected a known key, found {location[-1]!r}{suggestion(str(location[-1]), known_keys(Project))}"
     if problem["type"] == "missing":
         return f"{key}: expected a value, found none"
-    is_shown = isinstance(problem["input"], str | int | float | bool) and not str(key).endswith(("url", "query"))
+    is_secret = key.endswith(("url", "query")) or ".headers" in key or ".params" in key
+    is_shown = isinstance(problem["input"], str | int | float | bool) and not is_secret
     found = f", found {problem['input']!r}" if is_shown else ""
     return f"{key or 'file'}: {problem['msg'].removeprefix('Value error, ')}{found}"
 

@@ -7,10 +7,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = ("collection", "cleaning", "labeling", "storage", "training")
-# What an asset's thin body calls: gathering.py of the collection assets, one module for each of the training assets.
+# What an asset's thin body calls: gathering.py and channels.py of the collection assets, one module for each of the training assets.
 WIRING = {
     "assets.py",
     "gathering.py",
+    "channels.py",
     "fitting.py",
     "describing.py",
     "promoting.py",

@@ -11,17 +11,18 @@ from typing import Any
 
 import pandas as pd
 
-from assets.collection.parsing import CONLL, Parsed, RawObject, parse_objects
+from assets.collection.channels import channel_of
+from assets.collection.parsing import Parsed, parse_objects
+from assets.collection.reading import CONLL, RawObject
 from assets.collection.receiving import received_votes
 from assets.collection.records import to_raw_annotations, to_raw_documents
 from assets.schemas import COLLECTION_CURSORS, RAW_ANNOTATIONS, RAW_OBJECTS, REJECTED_ANNOTATIONS, REJECTED_RECORDS
-from assets.source_settings import Source, WebSource
-from resources.channels.fetched import Channel, CursorMove, Fetched, FetchFailure
+from assets.source_settings import Source
+from resources.channels.fetched import CursorMove, Fetched, FetchFailure
 from resources.increments import Step
 from resources.labeling_server import LabelingServer
 from resources.lakehouse import Lakehouse
 from resources.object_store import ObjectStore
-from resources.web.policy import FetchPolicy
 
 FLUSH_BYTES = 16_000_000
 FLUSH_OBJECTS = 200
@@ -29,41 +30,6 @@ VOTE_KEY = list(RAW_ANNOTATIONS.key)
 
 CURSORS_SQL = "SELECT cursor_key, cursor_value FROM collection_cursors WHERE source = $source"
 OBJECTS_SQL = "SELECT * EXCLUDE (increment_id) FROM raw_objects WHERE source = $source ORDER BY fetched_at, uri"
-
-
-def channel_of(source: Source, contact: str | None = None) -> Channel:
-    """The channel of a source; its client library is imported only here, not while definitions load.
-
-    Args:
-        source: The source.
-        contact: Where operators of web sites find who is asking.
-    """
-    if source.kind == "files":
-        from resources.channels.files import FilesChannel
-
-        return FilesChannel(source.path, source.format, source.max_object_bytes)
-    if source.kind == "feed":
-        from resources.channels.feeds import FeedChannel
-
-        return FeedChannel(source.url, policy_of(source, contact))
-    if source.kind == "site":
-        from resources.channels.site import Bounds, SiteChannel
-
-        bounds = {each.name: getattr(source, each.name) for each in fields(Bounds)}
-        return SiteChannel(Bounds(**bounds), policy_of(source, contact))
-    if source.kind == "sql":
-        from resources.channels.sql import SqlChannel
-
-        return SqlChannel(source.url, source.query, source.cursor_column, source.cursor_start, source.batch_rows)
-    from resources.channels.bucket import BucketChannel
-
-    return BucketChannel(source.url, source.endpoint_url, source.format, source.max_object_bytes)
-
-
-def policy_of(source: WebSource, contact: str | None) -> FetchPolicy:
-    """How the web is asked for a source: the keys that source and policy share have the same names."""
-    shared = {each.name: getattr(source, each.name) for each in fields(FetchPolicy) if each.name in WebSource.model_fields}
-    return FetchPolicy(**shared, max_bytes=source.max_object_bytes, contact=contact)
 
 
 @dataclass
@@ -177,7 +143,8 @@ def load_objects(rows: pd.DataFrame, store: ObjectStore) -> Iterator[RawObject]:
 def parse(objects: Iterable[RawObject], source: Source) -> Parsed:
     """Parse objects the way the project says."""
     segment = source.segment if source.kind in ("feed", "site") else "page"
-    return parse_objects(objects, fields=source.fields, segment=segment, max_text_chars=source.max_text_chars)
+    strips_quotes = source.kind == "mailbox" and source.quoted_replies == "strip"
+    return parse_objects(objects, fields=source.fields, segment=segment, max_text_chars=source.max_text_chars, strips_quotes=strips_quotes)
 
 
 def may_hold_votes(rows: pd.DataFrame, source: Source) -> pd.Series:

@@ -11,6 +11,10 @@ SHORTEST_ARTICLE_CHARS = 40
 _XML_DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
 # Headings name a text; they are no part of its sentences.
 _LEFT_OUT = ("head",)
+_UNSEEN = frozenset("head script style title template".split())
+_BLOCKS = frozenset(
+    "address article blockquote br dd div dl dt footer h1 h2 h3 h4 h5 h6 header hr li ol p pre section table td th tr ul".split()
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,27 @@ def extract_page(html: str) -> Page:
     title = " ".join((tree.findtext(".//title") or "").split()) or None
     document: Any = bare_extraction(tree, include_comments=False, include_tables=False, config=_extraction_settings())
     return Page(title, tuple(_paragraphs(document.body)) if document is not None else ())
+
+
+def all_text(html: str) -> str:
+    """All text of a small document such as a mail, block by block; nothing is taken for navigation.
+
+    Args:
+        html: The decoded document.
+    """
+    from lxml import etree
+    from lxml.html import HTMLParser, document_fromstring
+
+    try:
+        tree = document_fromstring(_XML_DECLARATION.sub("", html), HTMLParser(no_network=True, huge_tree=False))
+    except (etree.ParserError, etree.XMLSyntaxError):
+        return ""
+    etree.strip_elements(tree, *_UNSEEN, etree.Comment, with_tail=False)
+    for element in tree.iter(*_BLOCKS):
+        element.text = f"\n{element.text or ''}"
+        element.tail = f"\n{element.tail or ''}"
+    lines = (" ".join(line.split()) for line in "".join(tree.itertext(with_tail=True)).split("\n"))
+    return "\n".join(filter(None, lines))
 
 
 @cache

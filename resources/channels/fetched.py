@@ -14,6 +14,7 @@ MEDIA_TYPES = {
     "csv": "text/csv",
     "parquet": "application/vnd.apache.parquet",
     "conll": "text/x-conll",
+    "mbox": "application/mbox",
     "text": "text/plain",
     "html": "text/html",
 }
@@ -26,6 +27,7 @@ _FORMATS_BY_ENDING = {
     ".parquet": "parquet",
     ".conll": "conll",
     ".bio": "conll",
+    ".mbox": "mbox",
     ".txt": "text",
     ".text": "text",
     ".md": "text",

@@ -10,7 +10,8 @@ import zipfile
 
 import pytest
 
-from assets.collection.parsing import RawObject, parse_objects
+from assets.collection.parsing import parse_objects
+from assets.collection.reading import RawObject
 from assets.collection.records import to_raw_annotations, to_raw_documents
 from assets.source_settings import FieldMapping
 from dagster_project.demo import DemoCorpus, DemoError, prepare_demo, read_rated_texts

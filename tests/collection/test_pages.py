@@ -3,7 +3,8 @@
 import pytest
 
 from assets.collection.pages import extract_page
-from assets.collection.parsing import RawObject, parse_objects
+from assets.collection.parsing import parse_objects
+from assets.collection.reading import RawObject
 from assets.source_settings import FieldMapping
 
 ENGLISH = [

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 import pandas as pd
 import pytest
 
-from assets.collection.parsing import DOCUMENT_COLUMNS, RawObject, hash_text, parse_objects
+from assets.collection.parsing import DOCUMENT_COLUMNS, hash_text, parse_objects
+from assets.collection.reading import RawObject
 from assets.collection.votes import COLUMNS
 from assets.source_settings import FieldMapping
 
@@ -248,7 +249,7 @@ def test_a_text_file_is_one_document():
 def test_an_unknown_media_type_is_one_refusal():
     found = parsed(b"\x89PNG", "image/png")
     assert refusals(found) == [("file", "unknown_media_type")]
-    assert found.rejected["detail"][0] == "expected JSON lines, JSON, CSV, Parquet, CoNLL, HTML or plain text, found 'image/png'"
+    assert found.rejected["detail"][0] == "expected JSON lines, JSON, CSV, Parquet, CoNLL, mbox, HTML or plain text, found 'image/png'"
 
 
 @pytest.mark.parametrize(

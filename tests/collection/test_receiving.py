@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from assets.collection.parsing import RawObject, parse_objects
+from assets.collection.parsing import parse_objects
+from assets.collection.reading import RawObject
 from assets.collection.receiving import received_votes
 from assets.label_studio import ANNOTATION
 from assets.source_settings import FieldMapping

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import pandas as pd
 import pytest
 
-from assets.collection.parsing import RawObject, parse_objects
+from assets.collection.parsing import parse_objects
+from assets.collection.reading import RawObject
 from assets.collection.records import KNOWN_COLUMNS, to_raw_annotations, to_raw_documents
 from assets.schemas import RAW_ANNOTATIONS, RAW_DOCUMENTS, REJECTED_ANNOTATIONS
 from assets.source_settings import FieldMapping
