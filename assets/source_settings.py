@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, SecretStr, field_validator, model_validator
 
+from assets.rights import AiTraining
 from assets.section import Section
 
 Format = Literal["auto", "jsonl", "json", "csv", "parquet", "conll", "mbox", "text"]
@@ -83,6 +84,16 @@ class FieldMapping(Section):
         return [name for name in needed if name]
 
 
+class Rights(Section):
+    """What may be done with the texts of a source."""
+
+    ai_training: AiTraining = Field(
+        "by_signals",
+        description="Whether models may be trained on them: `allowed` and `denied` decide for the whole source; `by_signals` allows what "
+        "no meta tag, header, robots.txt or ai.txt speaks against, which is all of files, mailboxes, buckets and databases.",
+    )
+
+
 class SourceBase(Section):
     """What every source has."""
 
@@ -91,6 +102,7 @@ class SourceBase(Section):
     licence: str | None = Field(
         None, description="Licence of the texts, for the cards of data sets and models; null is said to be unknown."
     )
+    rights: Rights = Rights()
     max_object_bytes: int = Field(64_000_000, gt=0, description="Objects larger than this are refused unread.")
     max_text_chars: int = Field(1_000_000, gt=0, description="Texts longer than this are refused.")
 

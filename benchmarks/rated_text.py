@@ -39,8 +39,8 @@ def load_rated_text(archives: Path) -> pd.DataFrame:
     rated = {name: read_rated_texts(open_corpus(archives), part) for name, part in PARTS.items()}
     rows = [(f"{source}/{text.text_id}", source, text.parent_id, text.text, text.ratings) for source in rated for text in rated[source]]
     raw = pd.DataFrame(rows, columns=["document_id", "source", "parent_id", "text", "ratings"])
-    documents = raw.assign(external_id=raw["document_id"], revision=1, title=None, url=None, published_at=None, raw_sha256="", locator="")
-    cleaned = clean(documents.assign(collected_at=NOW)[RAW_DOCUMENTS.column_names()], settings=Cleaning(), languages=("en",), now=NOW).kept
+    documents = raw.assign(external_id=raw["document_id"], revision=1, raw_sha256="", locator="", collected_at=NOW)
+    cleaned = clean(documents.reindex(columns=RAW_DOCUMENTS.column_names()), settings=Cleaning(), languages=("en",), now=NOW).kept
     nothing = pd.DataFrame({name: [] for name in CANDIDATE_COLUMNS})
     kept = deduplicate(cleaned, sketch(cleaned), nothing, threshold=Cleaning().near_duplicate_similarity, now=NOW).kept
     kept = kept.merge(raw[["document_id", "ratings"]], on="document_id").sort_values("document_id", ignore_index=True)

@@ -37,6 +37,7 @@ SHARED = {
     "assets.grouping",
     "assets.pictures",
     "assets.label_studio",
+    "assets.rights",
     "assets.tags",
     "assets.wiring",
     "assets.code_version",

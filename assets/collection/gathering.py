@@ -62,7 +62,14 @@ class Gathering:
         """Parse what was fetched and write its rows."""
         parsed = parse(self.objects, self.source)
         known = self.step.lookup("raw_documents", parsed.documents[["external_id"]].assign(source=self.source.name))
-        new = to_raw_documents(parsed.documents, source=self.source.name, known=known, now=self.now)
+        new = to_raw_documents(
+            parsed.documents,
+            source=self.source.name,
+            known=known,
+            now=self.now,
+            licence=self.source.licence,
+            ai_training=self.source.rights.ai_training,
+        )
         refused = pd.concat([_refusals(parsed, self.source, self.now), _failures(self.failures, self.source, self.now)], ignore_index=True)
         self.step.write("raw_objects", _object_rows(self.objects, self.source, self.now))
         self.step.write("raw_documents", new.rows)
@@ -179,17 +186,20 @@ def write_votes(step: Step, objects: pd.DataFrame, store: ObjectStore, source: S
 
 
 def _raw_object(item: Fetched, raw_sha256: str) -> RawObject:
-    return RawObject(item.payload, raw_sha256, item.uri, item.media_type, item.charset, item.role, item.parent_id, item.published_at)
+    shared = {each.name: getattr(item, each.name) for each in fields(RawObject) if each.name != "raw_sha256"}
+    return RawObject(raw_sha256=raw_sha256, **shared)
 
 
 def _object_rows(objects: list[RawObject], source: Source, now: datetime) -> pd.DataFrame:
     rows: list[tuple[Any, ...]] = [
         (source.name, found.uri, found.raw_sha256, found.media_type, found.charset, found.role, found.parent_id, found.published_at,
-         len(found.payload), now)
+         len(found.payload), now, found.robots_allowed, found.ai_training_signal)
         for found in objects
     ]  # fmt: skip
     frame = pd.DataFrame(rows, columns=RAW_OBJECTS.column_names()).drop_duplicates(list(RAW_OBJECTS.key), keep="last")
-    return frame.assign(published_at=pd.to_datetime(frame["published_at"], utc=True))
+    return frame.assign(
+        published_at=pd.to_datetime(frame["published_at"], utc=True), robots_allowed=frame["robots_allowed"].astype("boolean")
+    )
 
 
 def _refusals(parsed: Parsed, source: Source, now: datetime) -> pd.DataFrame:

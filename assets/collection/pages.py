@@ -24,10 +24,12 @@ class Page:
     Attributes:
         title: Title of the page, where it has one.
         paragraphs: Paragraphs in reading order, white space folded, none empty.
+        ai_training_signal: `noai` or `tdm_reservation` where a meta tag says that no model may be trained on it.
     """
 
     title: str | None
     paragraphs: tuple[str, ...]
+    ai_training_signal: str | None = None
 
 
 def extract_page(html: str) -> Page:
@@ -44,8 +46,22 @@ def extract_page(html: str) -> Page:
     if tree is None:
         return Page(None, ())
     title = " ".join((tree.findtext(".//title") or "").split()) or None
+    signal = _training_signal(tree)  # before the extraction, which takes the tree apart
     document: Any = bare_extraction(tree, include_comments=False, include_tables=False, config=_extraction_settings())
-    return Page(title, tuple(_paragraphs(document.body)) if document is not None else ())
+    return Page(title, tuple(_paragraphs(document.body)) if document is not None else (), signal)
+
+
+def _training_signal(tree: Any) -> str | None:  # noqa: ANN401 (lxml has no types)
+    """What the meta tags of a page say against training: `noai` for robots, or a reservation (W3C TDM Reservation Protocol)."""
+    said = {
+        (name.lower(), word)
+        for tag in tree.iter("meta")
+        if (name := tag.get("name"))
+        for word in (tag.get("content") or "").lower().replace(",", " ").split()
+    }
+    if any(word == "noai" for name, word in said if name in ("robots", "textmill")):
+        return "noai"
+    return "tdm_reservation" if ("tdm-reservation", "1") in said else None
 
 
 def all_text(html: str) -> str:

@@ -16,13 +16,14 @@ from assets.answers import DOCUMENT_ID_FIELD
 from assets.collection.charset import join_surrogates
 from assets.collection.formats import Record, Refusal
 from assets.collection.marking import MarkingError, mark_text
-from assets.collection.reading import RawObject, ReadingRules, Segment, names_for, read_records
+from assets.collection.reading import TRAINING_SIGNAL, RawObject, ReadingRules, Segment, names_for, read_records
 from assets.collection.vote_shapes import MalformedVoteError, VotedText, read_json_text
 from assets.collection.votes import VoteColumns, VoteTarget
 from assets.source_settings import FieldMapping
 
 ORIGIN_COLUMNS = ["uri", "raw_sha256"]
-DOCUMENT_COLUMNS = ["external_id", "parent_id", "text", "title", "url", "published_at", "locator", *ORIGIN_COLUMNS]
+RIGHTS_COLUMNS = ["robots_allowed", "ai_training_signal"]
+DOCUMENT_COLUMNS = ["external_id", "parent_id", "text", "title", "url", "published_at", "locator", *ORIGIN_COLUMNS, *RIGHTS_COLUMNS]
 REJECTED_COLUMNS = ["locator", "reason", "detail", *ORIGIN_COLUMNS]
 
 
@@ -32,7 +33,7 @@ class Parsed:
 
     Attributes:
         documents: One row per document: external_id (unique within an object), parent_id, text (not blank), title, url,
-            published_at (UTC or NaT), locator.
+            published_at (UTC or NaT), locator, robots_allowed, ai_training_signal (of the host, else of the page).
         votes: One row per vote; the columns of `assets.collection.votes.COLUMNS`.
         rejected: One row per record that made no document: locator, reason, detail. Records = documents + rejected.
         rejected_votes: One row per vote refused, or per record of a votes file: locator, reason, detail. The record that a
@@ -123,9 +124,9 @@ def _add_document(found: _Growing, record: Record, raw: RawObject, rules: Readin
     found.locators[external_id] = record.locator
     title, url = _read_optional(row, names.title), _read_optional(row, names.url)
     published_at = row.get(names.published_at) if names.published_at else None
-    found.documents.append(
-        (external_id, parent_id, text, title, url, published_at or raw.published_at, record.locator, raw.uri, raw.raw_sha256)
-    )
+    origin = record.locator, raw.uri, raw.raw_sha256
+    rights = raw.robots_allowed, raw.ai_training_signal or row.get(TRAINING_SIGNAL)
+    found.documents.append((external_id, parent_id, text, title, url, published_at or raw.published_at, *origin, *rights))
     _add_votes(found, VoteTarget(external_id=external_id), record, names, about)
 
 
@@ -205,8 +206,8 @@ def _documents_frame(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=DOCUMENT_COLUMNS)
     times = pd.Series([_as_time_text(value) for value in frame["published_at"]], dtype="str")
     parsed = pd.to_datetime(times, utc=True, errors="coerce", format="ISO8601").astype("datetime64[us, UTC]")
-    texts = {name: "str" for name in DOCUMENT_COLUMNS if name != "published_at"}
-    return frame.assign(published_at=parsed).astype(texts)
+    texts = {name: "str" for name in DOCUMENT_COLUMNS if name not in ("published_at", "robots_allowed")}
+    return frame.assign(published_at=parsed).astype({**texts, "robots_allowed": "boolean"})
 
 
 def _as_time_text(value: object) -> str | None:

@@ -19,6 +19,8 @@ PARQUET = "application/vnd.apache.parquet"
 CONLL = "text/x-conll"
 JSON = "application/json"
 MBOX = "application/mbox"
+TRAINING_SIGNAL = "\0ai_training_signal"
+"""Field of a record made of a page: what the page itself says against training."""
 LABEL_STUDIO = "application/vnd.label-studio.tasks+jsonl"
 Segment = Literal["page", "paragraph"]
 
@@ -36,6 +38,8 @@ class RawObject:
         role: What the bytes hold.
         parent_id: Id that the feed or listing gives to the object.
         published_at: Publication time given by the transport (UTC), for records without one.
+        robots_allowed: A robots.txt permits reading it; None where there was none to ask.
+        ai_training_signal: What its host says against training models on it (`assets/rights.py`).
     """
 
     payload: bytes
@@ -46,6 +50,8 @@ class RawObject:
     role: Literal["documents", "annotations"] = "documents"
     parent_id: str | None = None
     published_at: datetime | None = None
+    robots_allowed: bool | None = None
+    ai_training_signal: str | None = None
 
 
 @dataclass(frozen=True)
@@ -120,11 +126,12 @@ def _page_records(html: str, raw: RawObject, segment: Segment) -> Iterator[Recor
     if not page.paragraphs:
         yield Refusal("page", "no_main_text", f"expected an article in the page, found none in {len(html)} characters")
     elif segment == "page":
-        yield Record("page", {"text": "\n".join(page.paragraphs), "id": name, "title": page.title, "url": raw.uri})
+        row = {"text": "\n".join(page.paragraphs), "id": name, "title": page.title, "url": raw.uri}
+        yield Record("page", row | {TRAINING_SIGNAL: page.ai_training_signal})
     else:
         for number, paragraph in enumerate(page.paragraphs, start=1):
             row = {"text": paragraph, "id": f"{name}#{number}", "title": page.title, "url": raw.uri, "parent": name}
-            yield Record(f"paragraph {number}", row)
+            yield Record(f"paragraph {number}", row | {TRAINING_SIGNAL: page.ai_training_signal})
 
 
 _OWN_NAMES = FieldMapping(

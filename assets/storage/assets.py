@@ -9,7 +9,7 @@ import pandas as pd
 from assets.answers import count_outside_task
 from assets.project import Project
 from assets.schemas import SEARCH_INDEX, SPLITS, TRAINING_DATASET
-from assets.storage.datasets import MEMBERS_SQL, ROWS_SQL, DatasetWriter, FrozenDataset
+from assets.storage.datasets import MEMBERS_SQL, ROWS_SQL, DatasetWriter, FrozenDataset, training_refusals
 from assets.storage.splits import assign_splits, count_leaks
 from assets.wiring import LakehouseResource, Materialized, ProjectResource, Refresh, asset_options, materialized, step_of
 from resources.increments import BATCH_ROWS, Step
@@ -79,8 +79,12 @@ def freeze(step: Step, lakehouse: Lakehouse, project: Project, folder: Path) -> 
     Returns:
         The data set, and how many of its rows no person voted on.
     """
-    members = lakehouse.read(MEMBERS_SQL)
+    labelled = lakehouse.read(MEMBERS_SQL)
+    refusals = training_refusals(labelled, project.sources)
+    members = labelled[refusals.isna()].reset_index(drop=True)
+    step.count(rows_in=len(labelled) - len(members), reasons=refusals.dropna())
     splits = assign_splits(members, project.storage)
+    splits = splits.assign(ai_training_allowed=splits["document_id"].isin(members["document_id"]))
     writer = DatasetWriter(folder, project.task)
     for batch in lakehouse.read_batches(ROWS_SQL, BATCH_ROWS, frames={"splits": splits}):
         writer.write(batch)

@@ -83,7 +83,9 @@ class ApiChannel:
                 newest = self._newest(records, newest)
                 key, state = f"{self._key}#page-{number}", hashlib.sha256(reply.body).hexdigest()
                 if records and cursor.get(key) != state:
-                    yield Fetched(uri, reply.body, MEDIA_TYPES["json"], reply.charset or "utf-8", "documents", None, None, key, state)
+                    rights = reply.robots_allowed, reply.ai_training_signal
+                    charset = reply.charset or "utf-8"
+                    yield Fetched(uri, reply.body, MEDIA_TYPES["json"], charset, "documents", None, None, key, state, *rights)
                 step = self.endpoint.paging.following(step.parameters, reply, content, len(records))
         if self.endpoint.since_parameter and newest != since:
             yield CursorMove(f"{self._key}#since", json.dumps(newest))

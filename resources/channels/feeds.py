@@ -129,6 +129,8 @@ def _fetch_linked(reader: WebReader, item: LinkedObject) -> Fetched | FetchFailu
         item.published_at,
         item.cursor_key,
         item.cursor_value,
+        reply.robots_allowed,
+        reply.ai_training_signal,
     )
 
 

@@ -202,7 +202,8 @@ class SiteChannel:
         value = json.dumps(state)
         if state["sha256"] != known.get("sha256"):
             media_type = MEDIA_TYPES["html"]
-            yield Fetched(reply.url, reply.body, media_type, reply.charset, "documents", None, None, target.key, value)
+            rights = reply.robots_allowed, reply.ai_training_signal
+            yield Fetched(reply.url, reply.body, media_type, reply.charset, "documents", None, None, target.key, value, *rights)
         elif state != known:
             yield CursorMove(target.key, value)
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.message import Message
 from email.utils import parsedate_to_datetime
@@ -14,6 +14,7 @@ from resources.web.connections import CheckedNetwork, Deadline, Resolver, resolv
 from resources.web.decompression import Decompressor
 from resources.web.pacing import Pace
 from resources.web.policy import FetchPolicy, WebError
+from resources.web.rights import header_signal
 from resources.web.robots import MAX_ROBOTS_BYTES, Robots, RobotsFile
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -31,12 +32,16 @@ class Reply:
         status: 200, or 304 when a conditional request found nothing new.
         headers: Header values by lower-case name; of a header that is there several times, all, separated by commas.
         body: The bytes, decompressed.
+        robots_allowed: The host's robots.txt permits it; None where it was not asked.
+        ai_training_signal: What speaks against training models on it: a header, robots.txt or ai.txt.
     """
 
     url: str
     status: int
     headers: Mapping[str, str]
     body: bytes
+    robots_allowed: bool | None = None
+    ai_training_signal: str | None = None
 
     @property
     def media_type(self) -> str:
@@ -140,9 +145,13 @@ class WebReader:
             own = secrets if origin_of(target) == origin_of(first) else {}
             reply = self._request(target, {**headers, **own}, max_bytes)
             if reply.status not in _REDIRECTS or "location" not in reply.headers:
-                return reply
+                return self._with_rights(reply, target) if check_robots else reply
             target = parse_url(reply.headers["location"].encode("latin-1").decode("utf-8", "replace"), target)
         raise WebError("too_many_redirects", f"expected at most {self.policy.max_redirects} redirects from {shown(url)}, found more")
+
+    def _with_rights(self, reply: Reply, target: httpx2.URL) -> Reply:
+        signal = reply.ai_training_signal or self._robots.training_signal(str(target), origin_of(target))
+        return replace(reply, robots_allowed=True, ai_training_signal=signal)
 
     def _keep_pace(self, target: httpx2.URL, interval: float) -> None:
         if interval > self.policy.longest_pause_seconds:
@@ -174,7 +183,7 @@ class WebReader:
             raise WebError("malformed_request", f"expected headers that can be sent to {target.host}, found one that cannot") from None
         except WebError as error:
             raise WebError(error.reason, f"{error} ({shown(str(target))})") from error
-        return Reply(str(target), response.status, found, body)
+        return Reply(str(target), response.status, found, body, ai_training_signal=header_signal(found))
 
     def _body(self, response: httpcore2.Response, headers: Mapping[str, str], cut_at: int | None) -> bytes:
         """The whole body, or its beginning where `cut_at` says how much is enough."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from protego import Protego
 
 from resources.web.policy import PRODUCT, WebError
+from resources.web.rights import AI_AGENTS, forbids_training
 
 MAX_ROBOTS_BYTES = 512_000
 """What is read of a robots.txt; RFC 9309 asks for 500 KiB at least."""
@@ -20,16 +21,25 @@ class RobotsFile:
     body: bytes
 
 
+@dataclass(frozen=True)
+class _Rules:
+    """What one host says: to crawlers, about training in general, and in its ai.txt."""
+
+    robots: Protego
+    forbids_training: bool
+    ai: Protego
+
+
 class Robots:
     """Rules by origin. Threads may share them; one of them reads a file, the others wait.
 
     Args:
-        read: Reads the robots.txt at an address.
+        read: Reads the robots.txt or ai.txt at an address.
     """
 
     def __init__(self, read: Callable[[str], RobotsFile]) -> None:
         self._read = read
-        self._rules: dict[str, Protego | WebError] = {}
+        self._rules: dict[str, _Rules | WebError] = {}
         self._lock = threading.Lock()
 
     def permit(self, url: str, origin: str) -> float:
@@ -42,25 +52,43 @@ class Robots:
         Raises:
             WebError: Its robots.txt forbids it, or cannot be read.
         """
+        rules = self._rules_of(origin).robots
+        if not rules.can_fetch(url, PRODUCT):
+            raise WebError("robots_disallowed", f"expected {origin}/robots.txt to permit {PRODUCT} to read the address, found it forbidden")
+        rate = rules.request_rate(PRODUCT)
+        return max(rules.crawl_delay(PRODUCT) or 0.0, rate.seconds / rate.requests if rate and rate.requests else 0.0)
+
+    def training_signal(self, url: str, origin: str) -> str | None:
+        """`robots_txt` or `ai_txt` where one of these files speaks against training on an address that may be read; else None."""
+        rules = self._rules_of(origin)
+        if rules.forbids_training or not all(rules.robots.can_fetch(url, agent) for agent in AI_AGENTS):
+            return "robots_txt"
+        return None if rules.ai.can_fetch(url, PRODUCT) else "ai_txt"
+
+    def _rules_of(self, origin: str) -> _Rules:
         with self._lock:
             if origin not in self._rules:
                 self._rules[origin] = self._load(origin)
             rules = self._rules[origin]
         if isinstance(rules, WebError):
             raise WebError(rules.reason, str(rules))
-        if not rules.can_fetch(url, PRODUCT):
-            raise WebError("robots_disallowed", f"expected {origin}/robots.txt to permit {PRODUCT} to read the address, found it forbidden")
-        rate = rules.request_rate(PRODUCT)
-        return max(rules.crawl_delay(PRODUCT) or 0.0, rate.seconds / rate.requests if rate and rate.requests else 0.0)
+        return rules
 
-    def _load(self, origin: str) -> Protego | WebError:
+    def _load(self, origin: str) -> _Rules | WebError:
         """The rules; all is permitted where there is no such file, nothing where the server fails (RFC 9309, section 2.3.1)."""
         try:
             found = self._read(f"{origin}/robots.txt")
         except WebError as error:
             return error
-        if found.status == 200:
-            return Protego.parse(found.body.decode("utf-8", "replace"))
-        if 400 <= found.status < 500 and found.status != 429:
-            return Protego.parse("")
+        if found.status == 200 or (400 <= found.status < 500 and found.status != 429):
+            text = found.body.decode("utf-8", "replace")
+            return _Rules(Protego.parse(text), forbids_training(text), self._load_ai(origin))
         return WebError("robots_unreadable", f"expected status 200 or 404 from {origin}/robots.txt, found {found.status}; nothing is read")
+
+    def _load_ai(self, origin: str) -> Protego:
+        """The rules of ai.txt, which is written like a robots.txt; one that cannot be read says nothing."""
+        try:
+            found = self._read(f"{origin}/ai.txt")
+        except WebError:
+            return Protego.parse("")
+        return Protego.parse(found.body.decode("utf-8", "replace"))

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 import pandas as pd
 import pytest
 
-from assets.collection.parsing import DOCUMENT_COLUMNS, hash_text, parse_objects
+from assets.collection.parsing import DOCUMENT_COLUMNS, RIGHTS_COLUMNS, hash_text, parse_objects
 from assets.collection.reading import RawObject
 from assets.collection.votes import COLUMNS
 from assets.source_settings import FieldMapping
@@ -119,7 +119,7 @@ def test_named_fields_are_read_and_others_are_not():
         "at": "2026-01-02T03:04:05+08:00",
         "text": "not this",
     }
-    (row,) = parsed(json.dumps(record), fields=fields).documents.to_dict("records")
+    (row,) = parsed(json.dumps(record), fields=fields).documents.drop(columns=RIGHTS_COLUMNS).to_dict("records")
     assert row == {
         "external_id": "1",
         "parent_id": "9",

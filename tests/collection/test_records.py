@@ -29,6 +29,8 @@ def documents_of(*rows):
             "locator": [f"line {number}" for number in range(1, len(rows) + 1)],
             "uri": "file:///a",
             "raw_sha256": "0" * 64,
+            "robots_allowed": pd.Series([None] * len(rows), dtype="boolean"),
+            "ai_training_signal": pd.Series([None] * len(rows), dtype="str"),
         }
     )
 

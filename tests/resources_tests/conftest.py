@@ -23,7 +23,7 @@ class Site:
             wbufsize = -1
 
             def do_GET(self):
-                seen = site.robots_requests if self.path == "/robots.txt" else site.requests
+                seen = site.robots_requests if self.path in ("/robots.txt", "/ai.txt") else site.requests
                 seen.append((self.path, dict(self.headers)))
                 status, headers, body = site.answer(self.path, self.headers)
                 self.send_response(status)
