@@ -62,6 +62,11 @@ def training_refusals(members: pd.DataFrame, sources: Sequence[Source]) -> "pd.S
     return pd.Series(reasons, index=members.index, dtype="str")
 
 
+def permitted(labelled: pd.DataFrame) -> pd.DataFrame:
+    """The documents that models may be trained on: those with a true `ai_training_allowed`."""
+    return labelled[labelled["ai_training_allowed"]].reset_index(drop=True)
+
+
 @dataclass
 class DatasetWriter:
     """Writes the rows of a data set, in the order of their ids, to one Parquet file per split.

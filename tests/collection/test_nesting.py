@@ -27,7 +27,7 @@ def parse(content, names, media_type="application/x-ndjson"):
 def test_every_message_of_a_thread_is_a_document_of_it():
     found = parse(TICKET, NAMES)
     columns = ["external_id", "parent_id", "title", "text", "locator"]
-    assert found.documents[columns].values.tolist() == [
+    assert found.documents[columns].to_numpy().tolist() == [
         ["7#a", "7", "退款", "Where is my money?", "line 1 message 1"],
         ["7#2", "7", "退款", "已经退款了。", "line 1 message 2"],
     ]
@@ -38,7 +38,7 @@ def test_every_message_of_a_thread_is_a_document_of_it():
 def test_messages_have_votes_of_their_own():
     thread = {"id": 1, "messages": [{"text": "good", "label": ["praise"]}, {"text": "差", "label": []}]}
     found = parse(thread, FieldMapping(messages="messages", parent_id="id", votes="label"))
-    assert found.votes[["external_id", "label"]].values.tolist() == [["1#1", "praise"]]
+    assert found.votes[["external_id", "label"]].to_numpy().tolist() == [["1#1", "praise"]]
 
 
 def test_messages_without_a_title_have_none():
@@ -60,14 +60,14 @@ def test_messages_without_a_title_have_none():
 def test_a_thread_of_no_use_is_refused_where_it_is_wrong(thread, reason, locator):
     found = parse(thread, FieldMapping(messages="messages", parent_id="id"))
     assert len(found.documents) == 0
-    assert found.rejected[["reason", "locator"]].values.tolist() == [[reason, locator]]
+    assert found.rejected[["reason", "locator"]].to_numpy().tolist() == [[reason, locator]]
 
 
 def test_the_list_of_records_lies_at_a_path():
     names = FieldMapping(records="data.items", text="body.text", external_id="key.id")
     found = parse({"data": {"items": [{"key": {"id": 3}, "body": {"text": "三"}}, {"key": 4}]}}, names, "application/json")
-    assert found.documents[["external_id", "text"]].values.tolist() == [["3", "三"]]
-    assert found.rejected[["reason", "locator"]].values.tolist() == [["missing_text", "item 2"]]
+    assert found.documents[["external_id", "text"]].to_numpy().tolist() == [["3", "三"]]
+    assert found.rejected[["reason", "locator"]].to_numpy().tolist() == [["missing_text", "item 2"]]
 
 
 def test_a_list_that_is_not_there_is_one_refusal():

@@ -50,7 +50,7 @@ def test_what_the_host_says_comes_before_what_the_page_says():
     html = f'<html><head><meta name="robots" content="noai"></head><body><article><p>{PARAGRAPH}</p></article></body></html>'
     raw = RawObject(html.encode(), "0" * 64, "http://a/", "text/html", robots_allowed=True, ai_training_signal="ai_txt")
     documents = parse_objects([raw], fields=FieldMapping()).documents
-    assert documents[["robots_allowed", "ai_training_signal"]].values.tolist() == [[True, "ai_txt"]]
+    assert documents[["robots_allowed", "ai_training_signal"]].to_numpy().tolist() == [[True, "ai_txt"]]
 
 
 def test_rows_carry_licence_and_right():
@@ -62,4 +62,4 @@ def test_rows_carry_licence_and_right():
     assert plain[["licence", "robots_allowed", "ai_training_signal"]].isna().all(axis=None)
     assert plain["ai_training_allowed"].tolist() == [True]
     denied = to_raw_documents(documents, **options, licence="CC BY 4.0", ai_training="denied").rows
-    assert denied[["licence", "ai_training_allowed"]].values.tolist() == [["CC BY 4.0", False]]
+    assert denied[["licence", "ai_training_allowed"]].to_numpy().tolist() == [["CC BY 4.0", False]]
