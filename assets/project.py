@@ -2,7 +2,7 @@
 
 Deployment values (addresses, keys, folders) do not belong here: they come from the environment, and a project file may name
 them as `${NAME}` or `${NAME:-default}` (see `dagster_project/environments.py`, which also loads the file). What is said about models
-is in `training_settings.py`.
+is in `training_settings.py`, what is said about sources in `source_settings.py`.
 """
 
 import hashlib
@@ -12,105 +12,8 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import Field, model_validator
 
 from assets.section import Section
+from assets.source_settings import Source
 from assets.training_settings import Promotion, Search, Studies, Training
-
-
-class FieldMapping(Section):
-    """Which field of a record holds what. A field that is not named is not read."""
-
-    external_id: str | None = Field("id", description="Field with the record's id; null takes the hash of the text.")
-    text: str = Field("text", description="Field with the text.")
-    parent_id: str | None = Field(None, description="Field with the id of the article, product or thread the text belongs to.")
-    title: str | None = Field(None, description="Field with the title.")
-    url: str | None = Field(None, description="Field with the address.")
-    published_at: str | None = Field(None, description="Field with the publication time (ISO 8601).")
-    votes: str | None = Field(
-        None,
-        description="Field with votes: a list of ratings, of labels, or of {annotator, value | label | labels | spans}; the spans of one "
-        "annotator as [[start, end, label], …] or [{start, end, label | labels}, …]; {text: […], answer_start: […]} for the answers to a "
-        "question; or JSON of one of these. An empty list is no vote.",
-    )
-    spans: str | None = Field(
-        None, description="Field with the spans of one annotator, in the shapes of `votes`; here an empty list says that there are none."
-    )
-    annotator: str | None = Field(
-        None,
-        description="Name of the annotator (not of a field) of `spans` and of the tags in CoNLL files, where they do not say; "
-        "null takes `anonymous:01`, for CoNLL files `conll`.",
-    )
-    head: str | None = Field(None, description="For relations: field with the place of the first entity, {start, end} or [start, end].")
-    tail: str | None = Field(None, description="For relations: field with the place of the second entity.")
-    question: str | None = Field(None, description="For question answering: field with the question; `text` then holds the answer.")
-
-    @model_validator(mode="after")
-    def entities_come_in_pairs(self) -> Self:
-        """A relation has two entities, and a text is asked about or related, not both."""
-        if (self.head is None) != (self.tail is None):
-            raise ValueError(f"expected both `head` and `tail` or neither, found head={self.head!r} and tail={self.tail!r}")
-        if self.head is not None and self.question is not None:
-            raise ValueError("expected either `head` and `tail` or `question`, found all three")
-        return self
-
-    def field_names(self) -> list[str]:
-        """Every field that is read."""
-        named = (self.external_id, self.text, self.parent_id, self.title, self.url, self.published_at)
-        return [name for name in (*named, self.votes, self.spans, self.head, self.tail, self.question) if name]
-
-    def required_names(self) -> list[str]:
-        """The fields without which no record makes a document."""
-        return [name for name in (self.text, self.head, self.tail, self.question) if name]
-
-
-class SourceBase(Section):
-    """What every source has."""
-
-    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,62}$", description="Partition key; also the `source` column.")
-    fields: FieldMapping = FieldMapping()
-    licence: str | None = Field(
-        None, description="Licence of the texts, for the cards of data sets and models; null is said to be unknown."
-    )
-    max_object_bytes: int = Field(64_000_000, gt=0, description="Objects larger than this are refused unread.")
-    max_text_chars: int = Field(1_000_000, gt=0, description="Texts longer than this are refused.")
-
-
-class FilesSource(SourceBase):
-    """Files in a folder: JSONL, CSV, Parquet, CoNLL or plain text; new and changed files only."""
-
-    kind: Literal["files"]
-    path: str = Field(description="Glob, for example `/data/drop/**/*.jsonl`.")
-    format: Literal["auto", "jsonl", "csv", "parquet", "conll", "text"] = Field("auto", description="`auto` goes by the file's ending.")
-
-
-class FeedSource(SourceBase):
-    """An RSS or Atom feed: conditional requests for the feed, then the article pages."""
-
-    kind: Literal["feed"]
-    url: str = Field(pattern=r"^https?://", description="Address of the feed.")
-    segment: Literal["page", "paragraph"] = Field("page", description="One document per article, or per paragraph of it.")
-    timeout_seconds: float = Field(20.0, gt=0, description="Longest silence of a server; a whole page may take ten times as long.")
-
-
-class SqlSource(SourceBase):
-    """A query on any database that SQLAlchemy reaches."""
-
-    kind: Literal["sql"]
-    url: str = Field(description="SQLAlchemy URL; take passwords from the environment as `${NAME}`.")
-    query: str = Field(description="A SELECT with `:cursor` where rows after the last one seen are asked for.")
-    cursor_column: str = Field(description="Column that grows with new rows; the query must be ordered by it.")
-    cursor_start: str | int = Field(0, description="Value of `:cursor` on the first run.")
-    batch_rows: int = Field(10_000, gt=0, description="Rows per stored object.")
-
-
-class BucketSource(SourceBase):
-    """Objects under a prefix of an S3 bucket or of a local object store; new and changed objects only."""
-
-    kind: Literal["bucket"]
-    url: str = Field(description="`s3://bucket/prefix` or `file:///folder/prefix`.")
-    endpoint_url: str | None = Field(None, description="Address of an S3-compatible server; null for Amazon's.")
-    format: Literal["auto", "jsonl", "csv", "parquet", "conll", "text"] = Field("auto", description="`auto` goes by the object's ending.")
-
-
-Source = Annotated[FilesSource | FeedSource | SqlSource | BucketSource, Field(discriminator="kind")]
 
 
 class RatingScale(Section):
@@ -423,7 +326,12 @@ class Project(Section):
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,62}$", description="Name of the project.")
     languages: tuple[str, ...] = Field(min_length=1, description="ISO 639-1 codes of the languages expected.")
-    sources: tuple[Source, ...] = Field(min_length=1, description="Where texts come from; each is of one of four kinds.")
+    contact: str | None = Field(
+        None,
+        pattern=r"^[!-~]{3,200}$",
+        description="Page or mail address where operators of web sites find who is asking; part of the user agent of every request.",
+    )
+    sources: tuple[Source, ...] = Field(min_length=1, description="Where texts come from; the kinds are shown in `docs/collection.md`.")
     task: Task
     cleaning: Cleaning = Cleaning()
     labeling: Labeling = Labeling()
@@ -463,7 +371,7 @@ class Project(Section):
             raise ValueError(f"labeling.zero_shot.descriptions: expected labels out of {list(self.task.labels)}, found {unknown}")
         return self
 
-    def source(self, name: str) -> FilesSource | FeedSource | SqlSource | BucketSource:
+    def source(self, name: str) -> Source:
         """The source of that name.
 
         Raises:

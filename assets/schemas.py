@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from assets.rights import SIGNALS
+
 ColumnType = Literal["VARCHAR", "DOUBLE", "BIGINT", "BOOLEAN", "TIMESTAMPTZ", "DOUBLE[]", "FLOAT[]", "UBIGINT[]"]
 
 
@@ -65,6 +67,22 @@ LOCATOR = Column("locator", "VARCHAR", "Where in the raw bytes: `line 12`, `para
 REASON = Column("reason", "VARCHAR", "Short stable reason why the row was refused.")
 DETAIL = Column("detail", "VARCHAR", "What was expected and what was found, in words.")
 
+LICENCE = Column("licence", "VARCHAR", "Licence of the text, as the project file names it for its source.", nullable=True)
+ROBOTS_ALLOWED = Column(
+    "robots_allowed", "BOOLEAN", "The host's robots.txt permitted reading it; missing where there was none to ask.", nullable=True
+)
+AI_TRAINING_SIGNAL = Column(
+    "ai_training_signal",
+    "VARCHAR",
+    "What its host or page says against training models on it (`assets/rights.py`).",
+    nullable=True,
+    allowed=SIGNALS,
+)
+AI_TRAINING_ALLOWED = Column(
+    "ai_training_allowed", "BOOLEAN", "Models might be trained on it, by its signal and by the project file of that day.", nullable=True
+)
+RIGHTS = (LICENCE, ROBOTS_ALLOWED, AI_TRAINING_SIGNAL, AI_TRAINING_ALLOWED)
+
 RAW_OBJECTS = Table(
     "raw_objects",
     "raw_documents",
@@ -80,6 +98,8 @@ RAW_OBJECTS = Table(
         Column("published_at", "TIMESTAMPTZ", "Publication time given by the transport.", nullable=True),
         Column("size_bytes", "BIGINT", "Length of the bytes.", minimum=0),
         Column("fetched_at", "TIMESTAMPTZ", "When the bytes were fetched (UTC)."),
+        ROBOTS_ALLOWED,
+        AI_TRAINING_SIGNAL,
     ),
     ("source", "uri", "raw_sha256"),
     latest_by_key=True,
@@ -103,6 +123,7 @@ RAW_DOCUMENTS = Table(
         RAW_SHA256,
         LOCATOR,
         Column("collected_at", "TIMESTAMPTZ", "When textmill collected it (UTC)."),
+        *RIGHTS,
     ),
     ("document_id",),
     may_be_empty=True,
@@ -217,6 +238,7 @@ CLEAN_DOCUMENTS = Table(
         Column("published_at", "TIMESTAMPTZ", "Publication time; the collection time when the source has none."),
         Column("has_published_at", "BOOLEAN", "False when the publication time was filled in."),
         Column("collected_at", "TIMESTAMPTZ", "When textmill collected it (UTC)."),
+        *RIGHTS,
     ),
     ("document_id",),
     may_be_empty=True,
@@ -549,6 +571,9 @@ TRAINING_DATASET = Table(
         Column("ratings", "DOUBLE[]", "The numeric human ratings, sorted."),
         Column("group_id", "VARCHAR", "Documents of one group (same source document or near-duplicate cluster) share a split."),
         Column("split", "VARCHAR", "Which split.", allowed=SPLITS),
+        LICENCE,
+        ROBOTS_ALLOWED,
+        Column("ai_training_allowed", "BOOLEAN", "Models may be trained on it: true in every row, or the data set is rejected."),
     ),
     ("document_id",),
 )

@@ -1,4 +1,4 @@
-"""What every part of the project file has in common. The parts are in `project.py` and `training_settings.py`."""
+"""What every part of the project file has in common. The parts are in `project.py`, `source_settings.py` and `training_settings.py`."""
 
 from pydantic import BaseModel, ConfigDict
 

@@ -65,8 +65,8 @@ def raw_documents(texts: list[str]) -> pd.DataFrame:
     """One raw document per text."""
     ids = [f"{number:08}" for number in range(len(texts))]
     columns = {"document_id": ids, "source": "benchmark", "external_id": ids, "parent_id": ids, "revision": 1, "text": texts}
-    frame = pd.DataFrame(columns).assign(title=None, url=None, published_at=None, raw_sha256="", locator="", collected_at=NOW)
-    return frame[RAW_DOCUMENTS.column_names()]
+    frame = pd.DataFrame(columns).assign(raw_sha256="", locator="", collected_at=NOW)
+    return frame.reindex(columns=RAW_DOCUMENTS.column_names())
 
 
 def measure(texts: list[str], repeat: int) -> Iterator[Row]:

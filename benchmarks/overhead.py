@@ -19,7 +19,8 @@ from assets.cleaning.duplicates import CANDIDATE_COLUMNS, deduplicate
 from assets.cleaning.pii.pseudonyms import Pseudonymizer
 from assets.cleaning.shingles import sketch
 from assets.cleaning.tokens import tokenize
-from assets.collection.parsing import RawObject, parse_objects
+from assets.collection.parsing import parse_objects
+from assets.collection.reading import RawObject
 from assets.collection.records import to_raw_annotations, to_raw_documents
 from assets.labeling.agreement import measure_agreement
 from assets.labeling.consensus import decide_labels

@@ -40,10 +40,10 @@ def load_rated_text(archives: Path) -> pd.DataFrame:
     rated = {name: read_rated_texts(open_corpus(archives), part) for name, part in PARTS.items()}
     rows = [(f"{source}/{text.text_id}", source, text.parent_id, text.text, text.ratings) for source in rated for text in rated[source]]
     raw = pd.DataFrame(rows, columns=["document_id", "source", "parent_id", "text", "ratings"])
-    documents = raw.assign(external_id=raw["document_id"], revision=1, title=None, url=None, published_at=None, raw_sha256="", locator="")
+    documents = raw.assign(external_id=raw["document_id"], revision=1, raw_sha256="", locator="", collected_at=NOW)
     settings = Cleaning()
     pseudonymizer = Pseudonymizer(settings.pii.kinds, settings.pii.phone_regions, b"benchmark")
-    raw_documents = documents.assign(collected_at=NOW)[RAW_DOCUMENTS.column_names()]
+    raw_documents = documents.reindex(columns=RAW_DOCUMENTS.column_names())
     cleaned = clean(raw_documents, settings=settings, languages=("en",), pseudonymizer=pseudonymizer, now=NOW).kept
     nothing = pd.DataFrame({name: [] for name in CANDIDATE_COLUMNS})
     kept = deduplicate(cleaned, sketch(cleaned), nothing, threshold=settings.near_duplicate_similarity, now=NOW).kept

@@ -75,13 +75,14 @@ def fill_in(value: Any, variables: Mapping[str, str], path: Path, key: str) -> A
 
 def describe_problem(problem: ErrorDetails, content: Mapping[str, Any]) -> str:
     """One pydantic error as `key: expected …, found …`; values that may be secrets are not shown."""
-    location = [part for part in problem["loc"] if part not in ("files", "feed", "sql", "bucket")]
+    location = [part for part in problem["loc"] if part not in ("files", "feed", "site", "api", "mailbox", "sql", "bucket")]
     key = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
     if problem["type"] == "extra_forbidden":
         return f"{key}: expected a known key, found {location[-1]!r}{suggestion(str(location[-1]), known_keys(Project))}"
     if problem["type"] == "missing":
         return f"{key}: expected a value, found none"
-    is_shown = isinstance(problem["input"], str | int | float | bool) and not str(key).endswith(("url", "query"))
+    is_secret = key.endswith(("url", "query")) or ".headers" in key or ".params" in key
+    is_shown = isinstance(problem["input"], str | int | float | bool) and not is_secret
     found = f", found {problem['input']!r}" if is_shown else ""
     return f"{key or 'file'}: {problem['msg'].removeprefix('Value error, ')}{found}"
 

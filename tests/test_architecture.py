@@ -7,10 +7,11 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 STAGES = ("collection", "cleaning", "labeling", "storage", "training")
-# What an asset's thin body calls: gathering.py of the collection assets, one module for each of the training assets.
+# What an asset's thin body calls: gathering.py and channels.py of the collection assets, one module for each of the training assets.
 WIRING = {
     "assets.py",
     "gathering.py",
+    "channels.py",
     "fitting.py",
     "describing.py",
     "promoting.py",
@@ -30,6 +31,7 @@ SHARED = {
     "assets.schemas",
     "assets.selections",
     "assets.project",
+    "assets.source_settings",
     "assets.training_settings",
     "assets.section",
     "assets.answers",
@@ -38,6 +40,7 @@ SHARED = {
     "assets.replacements",
     "assets.pictures",
     "assets.label_studio",
+    "assets.rights",
     "assets.tags",
     "assets.wiring",
     "assets.code_version",

@@ -272,7 +272,7 @@ class HalfBroken(BaseHTTPRequestHandler):
     def do_GET(self):
         base = f"http://{self.headers['Host']}"
         body = {"/feed.xml": FEED.format(base=base), "/good.html": PAGE}.get(self.path)
-        self.send_response(200 if body else 500)
+        self.send_response(200 if body else 404 if self.path == "/robots.txt" else 500)
         self.end_headers()
         self.wfile.write((body or "").encode())
 
@@ -286,6 +286,7 @@ def test_a_half_broken_feed_gives_its_good_pages_and_a_refusal_for_the_bad_one(p
     thread.start()
     try:
         feed = {"kind": "feed", "name": "news", "url": f"http://127.0.0.1:{server.server_port}/feed.xml"}
+        feed |= {"allow_private_hosts": ["127.0.0.1"], "requests_per_second": 1000, "retries": 0}
         platform.configure(project_of([feed]))
         assert platform.collect().succeeded
     finally:

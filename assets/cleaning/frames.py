@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import pandas as pd
 
-from assets.schemas import Table
+from assets.schemas import Column, Table
 
 _DTYPES: Mapping[str, str] = MappingProxyType(
     {
@@ -36,8 +36,13 @@ def as_table(frame: pd.DataFrame, table: Table, columns: Sequence[str] | None = 
     """
     names = list(columns) if columns is not None else table.column_names()
     require_columns(frame, names, table.name)
-    dtypes = {column.name: _DTYPES[column.type] for column in table.columns if column.name in names}
+    dtypes = {column.name: _dtype(column) for column in table.columns if column.name in names}
     return frame[names].astype(dtypes).reset_index(drop=True)
+
+
+def _dtype(column: Column) -> str:
+    """The pandas type; of truth values that may be missing, one that does not take these for false."""
+    return "boolean" if column.type == "BOOLEAN" and column.nullable else _DTYPES[column.type]
 
 
 def require_columns(frame: pd.DataFrame, columns: Iterable[str], what: str) -> None:

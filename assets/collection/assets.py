@@ -9,8 +9,9 @@ from pydantic import Field
 
 from assets.collection.gathering import FLUSH_OBJECTS, Surroundings, gather, may_hold_votes, write_votes
 from assets.label_studio import title_of
-from assets.project import Project, Source
+from assets.project import Project
 from assets.schemas import RAW_ANNOTATIONS, RAW_DOCUMENTS
+from assets.source_settings import Source
 from assets.wiring import (
     LabelingServerResource,
     LakehouseResource,
@@ -56,7 +57,7 @@ def build_collection_assets(sources: Sequence[str]) -> list[dg.AssetsDefinition]
         labeling_server: LabelingServerResource,
     ) -> Materialized:
         """Fetches what is new or changed: immutable raw bytes in the object store, one row per document and revision here."""
-        around = Surroundings(lakehouse, object_store, labeling_server, title_of(project))
+        around = Surroundings(lakehouse, object_store, labeling_server, title_of(project), project.contact)
         wanted = [name for name in context.partition_keys if not config.replay_sources or name in config.replay_sources]
         return for_each_source(
             context, wanted, lambda name: collect(context, around, project.source(name), replay=name in config.replay_sources)

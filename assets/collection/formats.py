@@ -56,13 +56,23 @@ def read_json_lines(text: str, max_text_chars: int) -> Iterator[Record | Refusal
             yield _read_json_record(line, locator)
 
 
-def read_json(text: str) -> Iterator[Record | Refusal]:
-    """One outcome per item of a JSON list, or one for a single object."""
+def read_json(text: str, records: str | None = None) -> Iterator[Record | Refusal]:
+    """One outcome per item of a JSON list, or one for a single object.
+
+    Args:
+        text: The whole object.
+        records: Dotted path of the list; None where the list is all there is.
+    """
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
         yield Refusal("file", "malformed_json", f"expected JSON, found: {error}")
         return
+    if records is not None:
+        content = value_at(content, records)
+        if not isinstance(content, list):
+            yield Refusal("file", "missing_records", f"expected a list of records at {records!r}, found {type(content).__name__}")
+            return
     for number, item in enumerate(content if isinstance(content, list) else [content], start=1):
         yield _as_record(item, f"item {number}")
 
@@ -115,6 +125,13 @@ def read_parquet(payload: bytes, wanted: Sequence[str], required: Sequence[str])
                 yield Record(f"row {number}", row)
     except (pa.ArrowException, OSError) as error:
         yield Refusal("file", "malformed_parquet", f"expected a Parquet file, found: {error}")
+
+
+def value_at(content: Any, path: str) -> Any:  # noqa: ANN401 (JSON)
+    """The value at a dotted path through objects; None where there is none."""
+    for name in path.split("."):
+        content = content.get(name) if isinstance(content, dict) else None
+    return content
 
 
 def _lines(text: str) -> Iterator[tuple[int, int, int]]:

@@ -11,12 +11,14 @@ from typing import Any
 
 import pandas as pd
 
-from assets.collection.parsing import CONLL, Parsed, RawObject, parse_objects
+from assets.collection.channels import channel_of
+from assets.collection.parsing import Parsed, parse_objects
+from assets.collection.reading import CONLL, RawObject
 from assets.collection.receiving import received_votes
 from assets.collection.records import to_raw_annotations, to_raw_documents
-from assets.project import Source
 from assets.schemas import COLLECTION_CURSORS, RAW_ANNOTATIONS, RAW_OBJECTS, REJECTED_ANNOTATIONS, REJECTED_RECORDS
-from resources.channels.fetched import Channel, CursorMove, Fetched, FetchFailure
+from assets.source_settings import Source
+from resources.channels.fetched import CursorMove, Fetched, FetchFailure
 from resources.increments import Step
 from resources.labeling_server import LabelingServer
 from resources.lakehouse import Lakehouse
@@ -28,25 +30,6 @@ VOTE_KEY = list(RAW_ANNOTATIONS.key)
 
 CURSORS_SQL = "SELECT cursor_key, cursor_value FROM collection_cursors WHERE source = $source"
 OBJECTS_SQL = "SELECT * EXCLUDE (increment_id) FROM raw_objects WHERE source = $source ORDER BY fetched_at, uri"
-
-
-def channel_of(source: Source) -> Channel:
-    """The channel of a source; its client library is imported only here, not while definitions load."""
-    if source.kind == "files":
-        from resources.channels.files import FilesChannel
-
-        return FilesChannel(source.path, source.format, source.max_object_bytes)
-    if source.kind == "feed":
-        from resources.channels.feeds import FeedChannel
-
-        return FeedChannel(source.url, source.timeout_seconds, source.max_object_bytes)
-    if source.kind == "sql":
-        from resources.channels.sql import SqlChannel
-
-        return SqlChannel(source.url, source.query, source.cursor_column, source.cursor_start, source.batch_rows)
-    from resources.channels.bucket import BucketChannel
-
-    return BucketChannel(source.url, source.endpoint_url, source.format, source.max_object_bytes)
 
 
 @dataclass
@@ -79,7 +62,14 @@ class Gathering:
         """Parse what was fetched and write its rows."""
         parsed = parse(self.objects, self.source)
         known = self.step.lookup("raw_documents", parsed.documents[["external_id"]].assign(source=self.source.name))
-        new = to_raw_documents(parsed.documents, source=self.source.name, known=known, now=self.now)
+        new = to_raw_documents(
+            parsed.documents,
+            source=self.source.name,
+            known=known,
+            now=self.now,
+            licence=self.source.licence,
+            ai_training=self.source.rights.ai_training,
+        )
         refused = pd.concat([_refusals(parsed, self.source, self.now), _failures(self.failures, self.source, self.now)], ignore_index=True)
         self.step.write("raw_objects", _object_rows(self.objects, self.source, self.now))
         self.step.write("raw_documents", new.rows)
@@ -107,12 +97,14 @@ class Surroundings:
         store: Holds raw bytes, and files of votes that people left there.
         server: Where people annotate.
         server_project: Title of the project there.
+        contact: Where operators of web sites find who is asking.
     """
 
     lakehouse: Lakehouse
     store: ObjectStore
     server: LabelingServer
     server_project: str
+    contact: str | None = None
 
 
 def gather(step: Step, around: Surroundings, source: Source, *, replay: bool) -> None:
@@ -133,7 +125,7 @@ def fetched_objects(around: Surroundings, source: Source) -> Iterator[Fetched | 
     rows = around.lakehouse.read(CURSORS_SQL, {"source": source.name})
     cursors = dict(zip(rows["cursor_key"], rows["cursor_value"], strict=True))
     yield from received_votes(around.store, around.server, around.server_project, source.name, cursors)
-    yield from channel_of(source).fetch(cursors)
+    yield from channel_of(source, around.contact).fetch(cursors)
 
 
 def stored_objects(lakehouse: Lakehouse, store: ObjectStore, source: Source) -> Iterator[RawObject]:
@@ -157,8 +149,9 @@ def load_objects(rows: pd.DataFrame, store: ObjectStore) -> Iterator[RawObject]:
 
 def parse(objects: Iterable[RawObject], source: Source) -> Parsed:
     """Parse objects the way the project says."""
-    segment = source.segment if source.kind == "feed" else "page"
-    return parse_objects(objects, fields=source.fields, segment=segment, max_text_chars=source.max_text_chars)
+    segment = source.segment if source.kind in ("feed", "site") else "page"
+    strips_quotes = source.kind == "mailbox" and source.quoted_replies == "strip"
+    return parse_objects(objects, fields=source.fields, segment=segment, max_text_chars=source.max_text_chars, strips_quotes=strips_quotes)
 
 
 def may_hold_votes(rows: pd.DataFrame, source: Source) -> pd.Series:
@@ -193,17 +186,20 @@ def write_votes(step: Step, objects: pd.DataFrame, store: ObjectStore, source: S
 
 
 def _raw_object(item: Fetched, raw_sha256: str) -> RawObject:
-    return RawObject(item.payload, raw_sha256, item.uri, item.media_type, item.charset, item.role, item.parent_id, item.published_at)
+    shared = {each.name: getattr(item, each.name) for each in fields(RawObject) if each.name != "raw_sha256"}
+    return RawObject(raw_sha256=raw_sha256, **shared)
 
 
 def _object_rows(objects: list[RawObject], source: Source, now: datetime) -> pd.DataFrame:
     rows: list[tuple[Any, ...]] = [
         (source.name, found.uri, found.raw_sha256, found.media_type, found.charset, found.role, found.parent_id, found.published_at,
-         len(found.payload), now)
+         len(found.payload), now, found.robots_allowed, found.ai_training_signal)
         for found in objects
     ]  # fmt: skip
     frame = pd.DataFrame(rows, columns=RAW_OBJECTS.column_names()).drop_duplicates(list(RAW_OBJECTS.key), keep="last")
-    return frame.assign(published_at=pd.to_datetime(frame["published_at"], utc=True))
+    return frame.assign(
+        published_at=pd.to_datetime(frame["published_at"], utc=True), robots_allowed=frame["robots_allowed"].astype("boolean")
+    )
 
 
 def _refusals(parsed: Parsed, source: Source, now: datetime) -> pd.DataFrame:

@@ -6,7 +6,8 @@ from typing import Any
 from assets.answers import AnswerError, mark_entities, mark_question
 from assets.collection.charset import join_surrogates
 from assets.collection.vote_shapes import MalformedVoteError, VotedText, read_bounds
-from assets.project import ANSWER_LABEL, FieldMapping
+from assets.project import ANSWER_LABEL
+from assets.source_settings import FieldMapping
 
 
 class MarkingError(Exception):

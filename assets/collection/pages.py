@@ -11,6 +11,10 @@ SHORTEST_ARTICLE_CHARS = 40
 _XML_DECLARATION = re.compile(r"^\s*<\?xml[^>]*\?>")
 # Headings name a text; they are no part of its sentences.
 _LEFT_OUT = ("head",)
+_UNSEEN = frozenset("head script style title template".split())
+_BLOCKS = frozenset(
+    "address article blockquote br dd div dl dt footer h1 h2 h3 h4 h5 h6 header hr li ol p pre section table td th tr ul".split()
+)
 
 
 @dataclass(frozen=True)
@@ -20,10 +24,12 @@ class Page:
     Attributes:
         title: Title of the page, where it has one.
         paragraphs: Paragraphs in reading order, white space folded, none empty.
+        ai_training_signal: `noai` or `tdm_reservation` where a meta tag says that no model may be trained on it.
     """
 
     title: str | None
     paragraphs: tuple[str, ...]
+    ai_training_signal: str | None = None
 
 
 def extract_page(html: str) -> Page:
@@ -40,8 +46,43 @@ def extract_page(html: str) -> Page:
     if tree is None:
         return Page(None, ())
     title = " ".join((tree.findtext(".//title") or "").split()) or None
+    signal = _training_signal(tree)  # before the extraction, which takes the tree apart
     document: Any = bare_extraction(tree, include_comments=False, include_tables=False, config=_extraction_settings())
-    return Page(title, tuple(_paragraphs(document.body)) if document is not None else ())
+    return Page(title, tuple(_paragraphs(document.body)) if document is not None else (), signal)
+
+
+def _training_signal(tree: Any) -> str | None:  # noqa: ANN401 (lxml has no types)
+    """What the meta tags of a page say against training: `noai` for robots, or a reservation (W3C TDM Reservation Protocol)."""
+    said = {
+        (name.lower(), word)
+        for tag in tree.iter("meta")
+        if (name := tag.get("name"))
+        for word in (tag.get("content") or "").lower().replace(",", " ").split()
+    }
+    if any(word == "noai" for name, word in said if name in ("robots", "textmill")):
+        return "noai"
+    return "tdm_reservation" if ("tdm-reservation", "1") in said else None
+
+
+def all_text(html: str) -> str:
+    """All text of a small document such as a mail, block by block; nothing is taken for navigation.
+
+    Args:
+        html: The decoded document.
+    """
+    from lxml import etree
+    from lxml.html import HTMLParser, document_fromstring
+
+    try:
+        tree = document_fromstring(_XML_DECLARATION.sub("", html), HTMLParser(no_network=True, huge_tree=False))
+    except (etree.ParserError, etree.XMLSyntaxError):
+        return ""
+    etree.strip_elements(tree, *_UNSEEN, etree.Comment, with_tail=False)
+    for element in tree.iter(*_BLOCKS):
+        element.text = f"\n{element.text or ''}"
+        element.tail = f"\n{element.tail or ''}"
+    lines = (" ".join(line.split()) for line in "".join(tree.itertext(with_tail=True)).split("\n"))
+    return "\n".join(filter(None, lines))
 
 
 @cache

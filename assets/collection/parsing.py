@@ -1,61 +1,30 @@
-"""From raw bytes to documents, votes and refusals. Fetching is in `resources/channels`, ids and revisions are in `records.py`.
+"""From raw objects to documents, votes and refusals. Bytes are read in `reading.py`, ids given in `records.py`.
 
 The same bytes can be parsed again at any time, with other field names or limits, without fetching them again.
 """
 
 import hashlib
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from typing import Any, Literal
+from typing import Any
 
 import pandas as pd
 
 from assets.answers import DOCUMENT_ID_FIELD
-from assets.collection.charset import decode, join_surrogates
-from assets.collection.conll import read_conll
-from assets.collection.formats import Record, Refusal, read_csv, read_json, read_json_lines, read_parquet
+from assets.collection.charset import join_surrogates
+from assets.collection.formats import Record, Refusal
 from assets.collection.marking import MarkingError, mark_text
-from assets.collection.pages import extract_page
+from assets.collection.reading import TRAINING_SIGNAL, RawObject, ReadingRules, Segment, names_for, read_records
 from assets.collection.vote_shapes import MalformedVoteError, VotedText, read_json_text
 from assets.collection.votes import VoteColumns, VoteTarget
-from assets.label_studio import votes_of
-from assets.project import FieldMapping
+from assets.source_settings import FieldMapping
 
-JSON_LINES = ("application/x-ndjson", "application/jsonl")
-PARQUET = "application/vnd.apache.parquet"
-CONLL = "text/x-conll"
-LABEL_STUDIO = "application/vnd.label-studio.tasks+jsonl"
 ORIGIN_COLUMNS = ["uri", "raw_sha256"]
-DOCUMENT_COLUMNS = ["external_id", "parent_id", "text", "title", "url", "published_at", "locator", *ORIGIN_COLUMNS]
+RIGHTS_COLUMNS = ["robots_allowed", "ai_training_signal"]
+DOCUMENT_COLUMNS = ["external_id", "parent_id", "text", "title", "url", "published_at", "locator", *ORIGIN_COLUMNS, *RIGHTS_COLUMNS]
 REJECTED_COLUMNS = ["locator", "reason", "detail", *ORIGIN_COLUMNS]
-Segment = Literal["page", "paragraph"]
-
-
-@dataclass(frozen=True)
-class RawObject:
-    """One object as it was fetched and stored.
-
-    Attributes:
-        payload: The bytes.
-        raw_sha256: Their content hash.
-        uri: Where they came from; the id of a document that is a whole file or page without `parent_id`.
-        media_type: Selects the parser; an unknown one is read as plain text when it starts with `text/`, else refused.
-        charset: Charset declared by the transport, if any.
-        role: What the bytes hold.
-        parent_id: Id that the feed or listing gives to the object.
-        published_at: Publication time given by the transport (UTC), for records without one.
-    """
-
-    payload: bytes
-    raw_sha256: str
-    uri: str
-    media_type: str
-    charset: str | None = None
-    role: Literal["documents", "annotations"] = "documents"
-    parent_id: str | None = None
-    published_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -64,7 +33,7 @@ class Parsed:
 
     Attributes:
         documents: One row per document: external_id (unique within an object), parent_id, text (not blank), title, url,
-            published_at (UTC or NaT), locator.
+            published_at (UTC or NaT), locator, robots_allowed, ai_training_signal (of the host, else of the page).
         votes: One row per vote; the columns of `assets.collection.votes.COLUMNS`.
         rejected: One row per record that made no document: locator, reason, detail. Records = documents + rejected.
         rejected_votes: One row per vote refused, or per record of a votes file: locator, reason, detail. The record that a
@@ -75,13 +44,6 @@ class Parsed:
     votes: pd.DataFrame
     rejected: pd.DataFrame
     rejected_votes: pd.DataFrame
-
-
-@dataclass(frozen=True)
-class _Rules:
-    fields: FieldMapping
-    segment: Segment
-    max_text_chars: int
 
 
 @dataclass
@@ -100,7 +62,12 @@ class _RecordError(Exception):
 
 
 def parse_objects(
-    objects: Iterable[RawObject], *, fields: FieldMapping, segment: Segment = "page", max_text_chars: int = 1_000_000
+    objects: Iterable[RawObject],
+    *,
+    fields: FieldMapping,
+    segment: Segment = "page",
+    max_text_chars: int = 1_000_000,
+    strips_quotes: bool = False,
 ) -> Parsed:
     """Parses objects of one source; never fails on what is in them.
 
@@ -112,12 +79,13 @@ def parse_objects(
         fields: Which field of a record holds what; not used for texts and pages.
         segment: Whether a page is one document or one per paragraph.
         max_text_chars: Longest text.
+        strips_quotes: Whether what a mail quotes of others is left out.
     """
-    found, rules = _Growing(), _Rules(fields, segment, max_text_chars)
+    found, rules = _Growing(), ReadingRules(fields, segment, max_text_chars, strips_quotes)
     for raw in objects:
         found.locators, found.occurrences = {}, {}
         found.votes.origin = (raw.uri, raw.raw_sha256)
-        for outcome in _outcomes(raw, rules):
+        for outcome in read_records(raw, rules):
             _add(found, outcome, raw, rules)
     return Parsed(
         documents=_documents_frame(found.documents),
@@ -127,7 +95,7 @@ def parse_objects(
     )
 
 
-def _add(found: _Growing, outcome: Record | Refusal, raw: RawObject, rules: _Rules) -> None:
+def _add(found: _Growing, outcome: Record | Refusal, raw: RawObject, rules: ReadingRules) -> None:
     if isinstance(outcome, Record):
         adder = _add_annotations if raw.role == "annotations" else _add_document
         adder(found, outcome, raw, rules)
@@ -136,69 +104,8 @@ def _add(found: _Growing, outcome: Record | Refusal, raw: RawObject, rules: _Rul
         refused.append((outcome.locator, outcome.reason, outcome.detail, raw.uri, raw.raw_sha256))
 
 
-def _outcomes(raw: RawObject, rules: _Rules) -> Iterator[Record | Refusal]:
-    """Records by media type. Whole texts and paragraphs become records too, in the field names of the source."""
-    names = rules.fields
-    if raw.media_type == PARQUET:
-        return read_parquet(raw.payload, names.field_names(), names.required_names())
-    text = decode(raw.payload, raw.charset, raw.media_type).text
-    if raw.media_type in JSON_LINES:
-        return read_json_lines(text, rules.max_text_chars)
-    if raw.media_type == "application/json":
-        return read_json(text)
-    if raw.media_type == LABEL_STUDIO:
-        return map(_task_record, read_json_lines(text, rules.max_text_chars))
-    if raw.media_type == "text/csv":
-        return read_csv(text, names.required_names())
-    if raw.media_type == CONLL:
-        return read_conll(text, raw.parent_id or raw.uri, names.annotator or "conll")
-    if "html" in raw.media_type:
-        return _page_records(text, raw, rules.segment)
-    return _plain_records(text, raw)
-
-
-def _task_record(outcome: Record | Refusal) -> Record | Refusal:
-    """The votes on a task of Label Studio."""
-    if isinstance(outcome, Refusal):
-        return outcome
-    try:
-        return Record(outcome.locator, {**outcome.fields["data"], "votes": list(votes_of(outcome.fields))})
-    except (KeyError, TypeError, AttributeError) as error:
-        return Refusal(outcome.locator, "malformed_task", f"expected a task of Label Studio, found {type(error).__name__}: {error}")
-
-
-def _plain_records(text: str, raw: RawObject) -> Iterator[Record | Refusal]:
-    if raw.media_type.startswith("text/"):
-        yield Record("file", {"text": text, "id": raw.parent_id or raw.uri})
-    else:
-        expected = "expected JSON lines, JSON, CSV, Parquet, CoNLL, HTML or plain text"
-        yield Refusal("file", "unknown_media_type", f"{expected}, found {raw.media_type!r}")
-
-
-def _page_records(html: str, raw: RawObject, segment: Segment) -> Iterator[Record | Refusal]:
-    page = extract_page(html)
-    name = raw.parent_id or raw.uri
-    if not page.paragraphs:
-        yield Refusal("page", "no_main_text", f"expected an article in the page, found none in {len(html)} characters")
-    elif segment == "page":
-        yield Record("page", {"text": "\n".join(page.paragraphs), "id": name, "title": page.title, "url": raw.uri})
-    else:
-        for number, paragraph in enumerate(page.paragraphs, start=1):
-            row = {"text": paragraph, "id": f"{name}#{number}", "title": page.title, "url": raw.uri, "parent": name}
-            yield Record(f"paragraph {number}", row)
-
-
-_OWN_NAMES = FieldMapping(external_id="id", text="text", parent_id="parent", title="title", url="url", votes="votes")
-
-
-def _names_for(raw: RawObject, rules: _Rules) -> FieldMapping:
-    """Field names: the source's for records, our own for texts, pages and sentences, which have no fields."""
-    has_fields = raw.media_type in (*JSON_LINES, PARQUET, "application/json", "text/csv")
-    return rules.fields if has_fields else _OWN_NAMES
-
-
-def _add_document(found: _Growing, record: Record, raw: RawObject, rules: _Rules) -> None:
-    names, row = _names_for(raw, rules), record.fields
+def _add_document(found: _Growing, record: Record, raw: RawObject, rules: ReadingRules) -> None:
+    names, row = names_for(raw, rules), record.fields
     try:
         collected = _read_text(row.get(names.text), rules.max_text_chars)
         about = mark_text(collected, row, names)
@@ -217,9 +124,9 @@ def _add_document(found: _Growing, record: Record, raw: RawObject, rules: _Rules
     found.locators[external_id] = record.locator
     title, url = _read_optional(row, names.title), _read_optional(row, names.url)
     published_at = row.get(names.published_at) if names.published_at else None
-    found.documents.append(
-        (external_id, parent_id, text, title, url, published_at or raw.published_at, record.locator, raw.uri, raw.raw_sha256)
-    )
+    origin = record.locator, raw.uri, raw.raw_sha256
+    rights = raw.robots_allowed, raw.ai_training_signal or row.get(TRAINING_SIGNAL)
+    found.documents.append((external_id, parent_id, text, title, url, published_at or raw.published_at, *origin, *rights))
     _add_votes(found, VoteTarget(external_id=external_id), record, names, about)
 
 
@@ -239,7 +146,7 @@ def _add_votes(found: _Growing, target: VoteTarget, record: Record, names: Field
         found.votes.add(target, [{"annotator": names.annotator, "spans": spans}], locator, about)
 
 
-def _add_annotations(found: _Growing, record: Record, raw: RawObject, rules: _Rules) -> None:
+def _add_annotations(found: _Growing, record: Record, raw: RawObject, rules: ReadingRules) -> None:
     """Votes of one record of a votes file: `votes` or `ratings` for this revision of a document, or for the one with this id or text."""
     row, names = record.fields, rules.fields
     votes = next((row[name] for name in (names.votes or "votes", "votes", "ratings") if name in row), None)
@@ -299,8 +206,8 @@ def _documents_frame(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=DOCUMENT_COLUMNS)
     times = pd.Series([_as_time_text(value) for value in frame["published_at"]], dtype="str")
     parsed = pd.to_datetime(times, utc=True, errors="coerce", format="ISO8601").astype("datetime64[us, UTC]")
-    texts = {name: "str" for name in DOCUMENT_COLUMNS if name != "published_at"}
-    return frame.assign(published_at=parsed).astype(texts)
+    texts = {name: "str" for name in DOCUMENT_COLUMNS if name not in ("published_at", "robots_allowed")}
+    return frame.assign(published_at=parsed).astype({**texts, "robots_allowed": "boolean"})
 
 
 def _as_time_text(value: object) -> str | None:

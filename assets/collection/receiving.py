@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from assets.collection.parsing import JSON_LINES, LABEL_STUDIO
+from assets.collection.reading import JSON_LINES, LABEL_STUDIO
 from assets.label_studio import ANNOTATION, ANNOTATOR, annotation_key
 from resources.channels.fetched import CursorMove, Fetched, FetchFailure
 from resources.labeling_server import LabelingServer, LabelingServerError

@@ -12,6 +12,7 @@ import pandas as pd
 
 from assets.answers import AnswerError, decode_quoted_spans, encode_quoted_spans, quote_spans
 from assets.collection.parsing import fold
+from assets.rights import AiTraining, training_refusal
 from assets.schemas import RAW_ANNOTATIONS, RAW_DOCUMENTS, REJECTED_ANNOTATIONS
 
 ID_DIGITS = 32
@@ -50,7 +51,15 @@ class ResolvedVotes:
     unchanged_count: int
 
 
-def to_raw_documents(documents: pd.DataFrame, *, source: str, known: pd.DataFrame, now: datetime) -> NewDocuments:
+def to_raw_documents(
+    documents: pd.DataFrame,
+    *,
+    source: str,
+    known: pd.DataFrame,
+    now: datetime,
+    licence: str | None = None,
+    ai_training: AiTraining = "by_signals",
+) -> NewDocuments:
     """Gives parsed documents their ids and revisions, and drops those that are known.
 
     Args:
@@ -58,6 +67,8 @@ def to_raw_documents(documents: pd.DataFrame, *, source: str, known: pd.DataFram
         source: Name of the source.
         known: One row per revision stored or about to be stored: external_id, document_id, revision. May hold other ids too.
         now: Time of collection (UTC).
+        licence: Licence of the source's texts, where it is known.
+        ai_training: What the project file says of training on them.
     """
     ids = hash_rows([source], documents["external_id"], documents["text"])
     frame = documents.assign(document_id=pd.Series(ids, index=documents.index, dtype="str"))
@@ -69,6 +80,8 @@ def to_raw_documents(documents: pd.DataFrame, *, source: str, known: pd.DataFram
         source=source,
         revision=before + new.groupby("external_id").cumcount() + 1,
         collected_at=pd.Timestamp(now),
+        licence=pd.Series(licence, index=new.index, dtype="str"),
+        ai_training_allowed=[training_refusal(ai_training, signal or None) is None for signal in new["ai_training_signal"].fillna("")],
     )
     return NewDocuments(rows[RAW_DOCUMENTS.column_names()].reset_index(drop=True), int((~is_new).sum()))
 

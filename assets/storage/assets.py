@@ -9,7 +9,7 @@ import pandas as pd
 from assets.answers import count_outside_task
 from assets.project import Project
 from assets.schemas import SEARCH_INDEX, SPLITS, TRAINING_DATASET
-from assets.storage.datasets import MEMBERS_SQL, ROWS_SQL, DatasetWriter, FrozenDataset
+from assets.storage.datasets import MEMBERS_SQL, ROWS_SQL, DatasetWriter, FrozenDataset, permitted, training_refusals
 from assets.storage.splits import assign_splits, count_leaks
 from assets.wiring import LakehouseResource, Materialized, ProjectResource, Refresh, asset_options, materialized, step_of
 from resources.increments import BATCH_ROWS, Step
@@ -79,8 +79,11 @@ def freeze(step: Step, lakehouse: Lakehouse, project: Project, folder: Path) -> 
     Returns:
         The data set, and how many of its rows no person voted on.
     """
-    members = lakehouse.read(MEMBERS_SQL)
-    splits = assign_splits(members, project.storage)
+    labelled = lakehouse.read(MEMBERS_SQL)
+    refusals = training_refusals(labelled, project.sources)
+    members = permitted(labelled.assign(ai_training_allowed=refusals.isna()))
+    step.count(rows_in=int(refusals.notna().sum()), reasons=refusals.dropna())
+    splits = assign_splits(members, project.storage).merge(members[["document_id", "ai_training_allowed"]], on="document_id")
     writer = DatasetWriter(folder, project.task)
     for batch in lakehouse.read_batches(ROWS_SQL, BATCH_ROWS, frames={"splits": splits}):
         writer.write(batch)
@@ -91,7 +94,7 @@ def freeze(step: Step, lakehouse: Lakehouse, project: Project, folder: Path) -> 
         step.count(rows_in=len(batch), rows_out=len(batch))
         outside += count_outside_task(batch["label"], project.task, batch["text"].str.len()) if project.task.has_lists else 0
     step.measure("answers_outside_task", outside)
-    measure_splits(step, members.merge(splits, on="document_id"), dataset, project)
+    measure_splits(step, members.merge(splits.drop(columns="ai_training_allowed"), on="document_id"), dataset, project)
     return dataset, int((members["human_votes_count"] == 0).sum())
 
 

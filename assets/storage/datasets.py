@@ -7,7 +7,7 @@ the files end up is the object store's business.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,12 @@ import pyarrow.parquet as pq
 
 from assets.answers import labels_of_answer
 from assets.project import Project, Task
+from assets.rights import training_refusal
 from assets.schemas import SPLITS, TRAINING_DATASET
 from assets.selections import NEWEST_DOCUMENTS_SQL
+from assets.source_settings import Source
 
-ARROW_TYPES = {"VARCHAR": pa.string(), "DOUBLE": pa.float64(), "DOUBLE[]": pa.list_(pa.float64())}
+ARROW_TYPES = {"VARCHAR": pa.string(), "BOOLEAN": pa.bool_(), "DOUBLE": pa.float64(), "DOUBLE[]": pa.list_(pa.float64())}
 FILE_COLUMNS = tuple(column for column in TRAINING_DATASET.columns if column.name != "dataset_version")
 FILE_SCHEMA = pa.schema([pa.field(column.name, ARROW_TYPES[column.type]) for column in FILE_COLUMNS])
 
@@ -30,20 +32,39 @@ NO_LABEL = "(none)"
 
 # Confident labels of the newest revision of each document, with what groups are made of.
 MEMBERS_SQL = f"""
-SELECT document_id, source, parent_id, cluster_id, human_votes_count
+SELECT document_id, source, parent_id, cluster_id, human_votes_count, ai_training_signal
 FROM labeled_documents
-JOIN (SELECT document_id, parent_id, cluster_id, source FROM ({NEWEST_DOCUMENTS_SQL})) USING (document_id, source)
+JOIN (SELECT document_id, parent_id, cluster_id, source, ai_training_signal FROM ({NEWEST_DOCUMENTS_SQL})) USING (document_id, source)
 WHERE is_confident
 """
 
-# The rows of the data set; `splits` is a frame with one row per member.
+# The rows of the data set; `splits` is a frame with one row per member, which says whether it may be trained on.
 ROWS_SQL = """
-SELECT document_id, l.source, l.language, text, label, distribution, confidence, mean_rating, ratings, group_id, split
+SELECT document_id, l.source, l.language, text, label, distribution, confidence, mean_rating, ratings, group_id, split,
+  licence, robots_allowed, ai_training_allowed
 FROM splits
 JOIN labeled_documents l USING (document_id)
-JOIN (SELECT document_id, text FROM clean_documents) USING (document_id)
+JOIN (SELECT document_id, text, licence, robots_allowed FROM clean_documents) USING (document_id)
 ORDER BY document_id
 """
+
+
+def training_refusals(members: pd.DataFrame, sources: Sequence[Source]) -> "pd.Series[str]":
+    """Why a document may not be in a data set, by its signal and by what the project file says today; missing where it may.
+
+    Args:
+        members: One row per document, columns source and ai_training_signal.
+        sources: Of the project; a document of one that is no longer there goes by its signal.
+    """
+    policies = {source.name: source.rights.ai_training for source in sources}
+    signals = members["ai_training_signal"].astype(object).where(members["ai_training_signal"].notna(), None)
+    reasons = [training_refusal(policies.get(name, "by_signals"), signal) for name, signal in zip(members["source"], signals, strict=True)]
+    return pd.Series(reasons, index=members.index, dtype="str")
+
+
+def permitted(labelled: pd.DataFrame) -> pd.DataFrame:
+    """The documents that models may be trained on: those with a true `ai_training_allowed`."""
+    return labelled[labelled["ai_training_allowed"]].reset_index(drop=True)
 
 
 @dataclass

@@ -22,6 +22,13 @@ def training_dataset(project: Project) -> Suite:
             column="confidence",
             min_value=project.labeling.min_confidence,
         ),
+        expect_rows(
+            "training_is_allowed",
+            "Models may be trained on every text: neither its source nor a signal of its host or page forbids it.",
+            "column_values_to_be_in_set",
+            column="ai_training_allowed",
+            value_set=[True],
+        ),
         expect_fact("groups_stay_together", "No group spans two splits.", "leaking_groups", maximum=0),
         expect_fact("clusters_stay_together", "No near-duplicate cluster spans two splits.", "leaking_clusters", maximum=0),
         expect_fact("every_label_is_trained_on", "The train split has every label.", "labels_missing_in_train", maximum=0, severity="WARN"),

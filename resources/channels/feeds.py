@@ -1,6 +1,6 @@
 """The feed channel: an RSS or Atom feed, then the pages and vote files of its new or changed entries.
 
-Reading one address is in `resources/channels/web.py`; main text and paragraphs are found in `assets/collection`.
+Reading one address is in `resources/web`; main text and paragraphs are found in `assets/collection`.
 """
 
 import calendar
@@ -16,7 +16,9 @@ from typing import Any, TypeVar
 import feedparser
 
 from resources.channels.fetched import MEDIA_TYPES, CursorMove, Fetched, FetchFailure, Role, SourceError, refuse_by_size
-from resources.channels.web import Reply, TooLargeError, WebError, WebReader
+from resources.web.policy import FetchPolicy, WebError
+from resources.web.reader import Reply, WebReader
+from resources.web.xml_documents import parse_xml
 
 THREADS = 4
 LOOK_AHEAD = 8
@@ -46,16 +48,12 @@ class FeedChannel:
 
     Args:
         url: Address of the feed.
-        timeout_seconds: Longest silence of a server.
-        max_object_bytes: Longest feed, page or vote file.
-        pause_seconds: Pause before the first of two retries.
+        policy: Limits and manners of its requests.
     """
 
-    def __init__(self, url: str, timeout_seconds: float = 20.0, max_object_bytes: int = 64_000_000, pause_seconds: float = 0.25) -> None:
+    def __init__(self, url: str, policy: FetchPolicy) -> None:
         self.url = url
-        self.timeout_seconds = timeout_seconds
-        self.max_object_bytes = max_object_bytes
-        self.pause_seconds = pause_seconds
+        self.policy = policy
 
     def fetch(self, cursor: Mapping[str, str]) -> Iterator[Fetched | FetchFailure | CursorMove]:
         """See `Channel`. Up to eight objects are read ahead.
@@ -63,7 +61,7 @@ class FeedChannel:
         Raises:
             SourceError: The feed cannot be reached, or what is there is no feed.
         """
-        with WebReader(self.timeout_seconds, self.max_object_bytes, pause_seconds=self.pause_seconds) as reader:
+        with WebReader(self.policy) as reader:
             reply = self._read_feed(reader, cursor)
             if reply is None:
                 return
@@ -117,11 +115,9 @@ def map_ahead(make: Callable[[Given], Made], items: Iterable[Given]) -> Iterator
 def _fetch_linked(reader: WebReader, item: LinkedObject) -> Fetched | FetchFailure:
     try:
         reply = reader.get(item.url)
-    except TooLargeError as error:
-        return FetchFailure(item.url, "object_too_large", str(error))
     except WebError as error:
-        return FetchFailure(item.url, "fetch_failed", str(error))
-    refused = refuse_by_size(item.url, len(reply.body), reader.max_bytes)
+        return FetchFailure(item.url, error.reason, str(error))
+    refused = refuse_by_size(item.url, len(reply.body), reader.policy.max_bytes)
     media_type = MEDIA_TYPES["json"] if item.role == "annotations" else reply.media_type or MEDIA_TYPES["html"]
     return refused or Fetched(
         item.url,
@@ -133,6 +129,8 @@ def _fetch_linked(reader: WebReader, item: LinkedObject) -> Fetched | FetchFailu
         item.published_at,
         item.cursor_key,
         item.cursor_value,
+        reply.robots_allowed,
+        reply.ai_training_signal,
     )
 
 
@@ -140,8 +138,12 @@ def _parse_feed(reply: Reply) -> Any:  # noqa: ANN401 (feedparser has no types)
     """The parsed feed. Only bytes are handed over: given a text, the parser might open it as an address or a file.
 
     Raises:
-        SourceError: It is no feed.
+        SourceError: It is no feed, or one that is not safe to parse.
     """
+    try:
+        parse_xml(reply.body)
+    except WebError as error:
+        raise SourceError(f"expected a harmless feed at {reply.url}: {error}") from error
     headers = {"content-type": reply.headers.get("content-type", "application/xml"), "content-location": reply.url}
     parsed = feedparser.parse(BytesIO(reply.body), response_headers=headers)
     if not parsed.entries and (parsed.bozo or not parsed.get("version")):

@@ -14,6 +14,7 @@ MEDIA_TYPES = {
     "csv": "text/csv",
     "parquet": "application/vnd.apache.parquet",
     "conll": "text/x-conll",
+    "mbox": "application/mbox",
     "text": "text/plain",
     "html": "text/html",
 }
@@ -26,6 +27,7 @@ _FORMATS_BY_ENDING = {
     ".parquet": "parquet",
     ".conll": "conll",
     ".bio": "conll",
+    ".mbox": "mbox",
     ".txt": "text",
     ".text": "text",
     ".md": "text",
@@ -52,6 +54,8 @@ class Fetched:
         published_at: Publication time given by the transport (UTC).
         cursor_key: What to remember once the object is stored …
         cursor_value: … and how far it was read.
+        robots_allowed: The host's robots.txt permits reading it; None where there is none to ask.
+        ai_training_signal: What its host says against training models on it, by a short stable name.
     """
 
     uri: str
@@ -63,6 +67,8 @@ class Fetched:
     published_at: datetime | None
     cursor_key: str
     cursor_value: str
+    robots_allowed: bool | None = None
+    ai_training_signal: str | None = None
 
 
 @dataclass(frozen=True)

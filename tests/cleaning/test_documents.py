@@ -33,6 +33,10 @@ def raw_documents(texts, **columns):
             "raw_sha256": "00",
             "locator": [f"line {number}" for number in range(count)],
             "collected_at": pd.Series([COLLECTED] * count, dtype="datetime64[us, UTC]"),
+            "licence": None,
+            "robots_allowed": None,
+            "ai_training_signal": None,
+            "ai_training_allowed": True,
         }
     ).assign(**columns)
     return frame[RAW_DOCUMENTS.column_names()]
@@ -158,6 +162,10 @@ def test_frames_have_the_declared_columns_and_types_whatever_they_hold(texts):
         "published_at": "datetime64[us, UTC]",
         "has_published_at": "bool",
         "collected_at": "datetime64[us, UTC]",
+        "licence": "str",
+        "robots_allowed": "boolean",
+        "ai_training_signal": "str",
+        "ai_training_allowed": "boolean",
     }
     assert list(cleaned.kept.columns) == [name for name in CLEAN_DOCUMENTS.column_names() if name != "cluster_id"]
     assert list(cleaned.rejected.columns) == REJECTED_DOCUMENTS.column_names()

@@ -39,6 +39,10 @@ def clean_documents(*texts, start=0, hours=None, **columns):
             "published_at": pd.Series(times, dtype="datetime64[us, UTC]"),
             "has_published_at": False,
             "collected_at": pd.Series(times, dtype="datetime64[us, UTC]"),
+            "licence": None,
+            "robots_allowed": None,
+            "ai_training_signal": None,
+            "ai_training_allowed": True,
         }
     )
     return frame.assign(**columns).astype({"document_id": "str", "external_id": "str"})

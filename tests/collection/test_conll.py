@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from assets.answers import decode_quoted_spans
 from assets.collection.conll import join_tokens, read_conll, spans_of_tags
 from assets.collection.formats import Record, Refusal
-from assets.collection.parsing import CONLL, RawObject, parse_objects
-from assets.project import FieldMapping
+from assets.collection.parsing import parse_objects
+from assets.collection.reading import CONLL, RawObject
+from assets.source_settings import FieldMapping
 
 DATA = Path(__file__).parent / "data"
 

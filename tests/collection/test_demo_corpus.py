@@ -10,9 +10,10 @@ import zipfile
 
 import pytest
 
-from assets.collection.parsing import RawObject, parse_objects
+from assets.collection.parsing import parse_objects
+from assets.collection.reading import RawObject
 from assets.collection.records import to_raw_annotations, to_raw_documents
-from assets.project import FieldMapping
+from assets.source_settings import FieldMapping
 from dagster_project.demo import DemoCorpus, DemoError, prepare_demo, read_rated_texts
 from dagster_project.demo_server import serve_demo
 from resources.channels.bucket import BucketChannel
@@ -20,6 +21,7 @@ from resources.channels.feeds import FeedChannel
 from resources.channels.fetched import CursorMove, Fetched
 from resources.channels.files import FilesChannel
 from resources.channels.sql import SqlChannel
+from resources.web.policy import FetchPolicy
 
 SENTENCES = [
     ("1_1", "The council of Hirschl &amp;amp; Adler decided to keep the library open for one more year."),
@@ -160,8 +162,9 @@ def test_every_text_and_rating_comes_through_its_channel(home):
     tweets, tweet_votes = collect("tweets", FilesChannel(f"{home}/demo/tweets/*.jsonl"), fields)
     movies, movie_votes = collect("movies", BucketChannel(f"{home.as_uri()}/demo/bucket/movies"), fields)
     products, product_votes = collect("products", SqlChannel(f"sqlite:///{home}/demo/products.sqlite", query, "id"), shop)
+    policy = FetchPolicy(allow_private_hosts=("127.0.0.1",), requests_per_second=10_000)
     with serve_demo(home, 0) as url:
-        news, news_votes = collect("newspaper", FeedChannel(f"{url}/feed.xml"), FieldMapping(), "paragraph")
+        news, news_votes = collect("newspaper", FeedChannel(f"{url}/feed.xml", policy), FieldMapping(), "paragraph")
     assert list(tweets["text"]) == [text for _, text in PARTS["tweets"]]
     assert list(movies["text"]) == [text for _, text in PARTS["movieReviewSnippets"]]
     assert list(zip(products["external_id"], products["parent_id"], strict=True)) == [("1_1", "1"), ("1_2", "1"), ("2_1", "2")]

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from assets.collection.gathering import parse, write_votes
-from assets.collection.parsing import RawObject
+from assets.collection.reading import RawObject
 from assets.collection.records import to_raw_documents
 from resources.increments import increment
 from resources.ledger import set_state

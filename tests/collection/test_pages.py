@@ -3,8 +3,9 @@
 import pytest
 
 from assets.collection.pages import extract_page
-from assets.collection.parsing import RawObject, parse_objects
-from assets.project import FieldMapping
+from assets.collection.parsing import parse_objects
+from assets.collection.reading import RawObject
+from assets.source_settings import FieldMapping
 
 ENGLISH = [
     "The council decided on Tuesday to keep the library open for another year.",

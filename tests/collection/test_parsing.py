@@ -9,9 +9,10 @@ from datetime import UTC, datetime
 import pandas as pd
 import pytest
 
-from assets.collection.parsing import DOCUMENT_COLUMNS, RawObject, hash_text, parse_objects
+from assets.collection.parsing import DOCUMENT_COLUMNS, RIGHTS_COLUMNS, hash_text, parse_objects
+from assets.collection.reading import RawObject
 from assets.collection.votes import COLUMNS
-from assets.project import FieldMapping
+from assets.source_settings import FieldMapping
 
 JSONL = "application/x-ndjson"
 PARQUET = "application/vnd.apache.parquet"
@@ -118,7 +119,7 @@ def test_named_fields_are_read_and_others_are_not():
         "at": "2026-01-02T03:04:05+08:00",
         "text": "not this",
     }
-    (row,) = parsed(json.dumps(record), fields=fields).documents.to_dict("records")
+    (row,) = parsed(json.dumps(record), fields=fields).documents.drop(columns=RIGHTS_COLUMNS).to_dict("records")
     assert row == {
         "external_id": "1",
         "parent_id": "9",
@@ -248,7 +249,7 @@ def test_a_text_file_is_one_document():
 def test_an_unknown_media_type_is_one_refusal():
     found = parsed(b"\x89PNG", "image/png")
     assert refusals(found) == [("file", "unknown_media_type")]
-    assert found.rejected["detail"][0] == "expected JSON lines, JSON, CSV, Parquet, CoNLL, HTML or plain text, found 'image/png'"
+    assert found.rejected["detail"][0] == "expected JSON lines, JSON, CSV, Parquet, CoNLL, mbox, HTML or plain text, found 'image/png'"
 
 
 @pytest.mark.parametrize(

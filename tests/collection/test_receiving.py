@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from assets.collection.parsing import RawObject, parse_objects
+from assets.collection.parsing import parse_objects
+from assets.collection.reading import RawObject
 from assets.collection.receiving import received_votes
 from assets.label_studio import ANNOTATION
-from assets.project import FieldMapping
+from assets.source_settings import FieldMapping
 from resources.channels.fetched import CursorMove, Fetched, FetchFailure
 from resources.labeling_server import LabelingServerError
 from resources.object_store import LocalObjectStore

@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 import pandas as pd
 import pytest
 
-from assets.collection.parsing import RawObject, parse_objects
+from assets.collection.parsing import parse_objects
+from assets.collection.reading import RawObject
 from assets.collection.records import KNOWN_COLUMNS, to_raw_annotations, to_raw_documents
-from assets.project import FieldMapping
 from assets.schemas import RAW_ANNOTATIONS, RAW_DOCUMENTS, REJECTED_ANNOTATIONS
+from assets.source_settings import FieldMapping
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 NOTHING = pd.DataFrame({"external_id": pd.Series(dtype="str"), "document_id": pd.Series(dtype="str"), "revision": pd.Series(dtype="int64")})
@@ -28,6 +29,8 @@ def documents_of(*rows):
             "locator": [f"line {number}" for number in range(1, len(rows) + 1)],
             "uri": "file:///a",
             "raw_sha256": "0" * 64,
+            "robots_allowed": pd.Series([None] * len(rows), dtype="boolean"),
+            "ai_training_signal": pd.Series([None] * len(rows), dtype="str"),
         }
     )
 

@@ -7,10 +7,11 @@ import pandas as pd
 import pytest
 
 from assets.answers import decode_quoted_spans
-from assets.collection.parsing import RawObject, parse_objects
+from assets.collection.parsing import parse_objects
+from assets.collection.reading import RawObject
 from assets.collection.records import to_raw_annotations, to_raw_documents
 from assets.collection.vote_shapes import MalformedVoteError, VotedText, read_bounds
-from assets.project import FieldMapping
+from assets.source_settings import FieldMapping
 
 NOW = pd.Timestamp("2026-01-02", tz="UTC")
 TEXT = "小明 met Ann 😀 in 上海"

@@ -1,92 +1,21 @@
 """The feed channel against a real HTTP server: conditional requests, failing pages, half-broken and unreachable feeds."""
 
-import gzip
 import json
-import socket
 import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from resources.channels.feeds import FeedChannel, map_ahead
 from resources.channels.fetched import CursorMove, Fetched, FetchFailure, SourceError
-from resources.channels.web import TooLargeError, WebError, WebReader
-
-
-class Site:
-    """A web site for one test: answers by path, and the requests it has seen."""
-
-    def __init__(self):
-        self.pages = {}
-        self.failures = {}
-        self.requests = []
-        site = self
-
-        class Handler(BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            wbufsize = -1
-
-            def do_GET(self):
-                site.requests.append((self.path, dict(self.headers)))
-                status, headers, body = site.answer(self.path, self.headers)
-                self.send_response(status)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_):
-                pass
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
-        self.thread.start()
-
-    def answer(self, path, headers):
-        if self.failures.get(path, 0) > 0:
-            self.failures[path] -= 1
-            return 503, {}, b"busy"
-        if path not in self.pages:
-            return 404, {}, b""
-        body, answered = self.pages[path]
-        if "ETag" in answered and headers.get("If-None-Match") == answered["ETag"]:
-            return 304, answered, b""
-        return 200, answered, body
-
-    def put(self, path, body, content_type="text/html; charset=utf-8", **headers):
-        self.pages[path] = (body, {"Content-Type": content_type, **headers})
-
-    def put_feed(self, items, etag='"1"', tail="</channel></rss>"):
-        body = f'<?xml version="1.0" encoding="utf-8"?><rss version="2.0"><channel><title>新闻</title>{items}{tail}'
-        self.put("/feed.xml", body.encode(), "application/rss+xml", ETag=etag)
-
-    def item(self, number, enclosure=False, date="Fri, 02 Jan 2026 03:04:05 GMT"):
-        votes = f'<enclosure url="{self.url}/v{number}.json" length="5" type="application/json"/>' if enclosure else ""
-        return (
-            f'<item><guid isPermaLink="false">a{number}</guid><link>{self.url}/p{number}.html</link><pubDate>{date}</pubDate>{votes}</item>'
-        )
-
-    def paths(self):
-        return [path for path, _ in self.requests]
-
-    def close(self):
-        self.server.shutdown()
-        self.server.server_close()
-        self.thread.join()
-
-
-@pytest.fixture
-def site():
-    site = Site()
-    yield site
-    site.close()
+from resources.web.policy import FetchPolicy
 
 
 def channel_of(site, **options):
-    return FeedChannel(f"{site.url}/feed.xml", timeout_seconds=5, pause_seconds=0.001, **options)
+    return FeedChannel(f"{site.url}/feed.xml", policy_for_tests(**options))
+
+
+def policy_for_tests(**options):
+    return FetchPolicy(**{"allow_private_hosts": ("127.0.0.1",), "requests_per_second": 10_000, "pause_seconds": 0.001, **options})
 
 
 def collect(channel, cursor):
@@ -106,12 +35,6 @@ def test_pages_and_votes_come_in_the_order_of_the_feed(site):
     assert (votes.payload, votes.role, votes.parent_id, votes.media_type) == (b"[]", "annotations", "a1", "application/json")
     assert (second.payload, second.parent_id) == (b"<p>two</p>", "a2")
     assert isinstance(move, CursorMove)
-
-
-def test_the_client_names_itself(site):
-    site.put_feed("")
-    collect(channel_of(site), {})
-    assert site.requests[0][1]["User-Agent"] == "textmill/0.1"
 
 
 def test_an_unchanged_feed_costs_one_conditional_request(site):
@@ -170,17 +93,8 @@ def test_a_page_that_fails_for_a_moment_is_tried_three_times(site):
 def test_a_page_of_no_use_is_one_failure(site, body, reason):
     site.put_feed(site.item(1))
     site.put("/p1.html", body)
-    (failure,) = collect(channel_of(site, max_object_bytes=1000), {})
+    (failure,) = collect(channel_of(site, max_bytes=1000), {})
     assert failure.reason == reason
-
-
-def test_a_compressed_page_counts_by_its_full_length(site):
-    site.put("/bomb.html", gzip.compress(b"x" * 10_000_000), **{"Content-Encoding": "gzip"})
-    with (
-        WebReader(5, 1_000_000) as reader,
-        pytest.raises(TooLargeError, match=r"expected at most 1000000 bytes from .*bomb.html, found more"),
-    ):
-        reader.get(f"{site.url}/bomb.html")
 
 
 def test_a_half_broken_feed_gives_what_can_be_read_and_one_failure(site):
@@ -236,29 +150,7 @@ def test_a_feed_that_keeps_failing_is_an_error_of_the_source(site):
 
 def test_an_unreachable_feed_is_an_error_of_the_source():
     with pytest.raises(SourceError, match=r"cannot read the feed http://127.0.0.1:1/feed.xml: expected an answer from .*ConnectError"):
-        list(FeedChannel("http://127.0.0.1:1/feed.xml", timeout_seconds=1, pause_seconds=0.001).fetch({}))
-
-
-def test_a_server_that_says_nothing_is_left_after_the_timeout():
-    with (
-        socket.create_server(("127.0.0.1", 0)) as silent,
-        WebReader(0.05, 10, retries=0) as reader,
-        pytest.raises(WebError, match="found ReadTimeout"),
-    ):
-        reader.get(f"http://127.0.0.1:{silent.getsockname()[1]}/")
-
-
-def test_a_body_that_drips_is_left_after_ten_timeouts(site, monkeypatch):
-    ticks = iter([0.0, 1.0, 999.0, 9999.0])
-    monkeypatch.setattr("resources.channels.web.time.monotonic", lambda: next(ticks, 9999.0))
-    site.put("/slow.html", b"x" * 200_000)
-    with WebReader(5, 1_000_000) as reader, pytest.raises(WebError, match=r"expected the whole of .* within 50 seconds"):
-        reader.get(f"{site.url}/slow.html")
-
-
-def test_an_address_that_is_none_is_a_web_error():
-    with WebReader(1, 10) as reader, pytest.raises(WebError, match="expected an answer from"):
-        reader.get("http://[broken")
+        list(FeedChannel("http://127.0.0.1:1/feed.xml", policy_for_tests()).fetch({}))
 
 
 def test_results_keep_the_order_and_reading_ahead_is_bounded():

@@ -70,7 +70,7 @@ def test_a_file_that_was_only_touched_moves_the_cursor_and_brings_no_bytes(drop)
             "notes.xyz",
             b"x",
             "unknown_format",
-            "expected an ending out of .jsonl, .ndjson, .json, .csv, .tsv, .parquet, .conll, .bio, .txt, .text, .md, .html, .htm, "
+            "expected an ending out of .jsonl, .ndjson, .json, .csv, .tsv, .parquet, .conll, .bio, .mbox, .txt, .text, .md, .html, .htm, "
             "found none of them; set `format` of the source",
         ),
     ],

@@ -34,6 +34,9 @@ def rows(texts, labels):
             "ratings": [[]] * count,
             "group_id": [f"g{i}" for i in range(count)],
             "split": (["train", "train", "dev", "test"] * count)[:count],
+            "licence": None,
+            "robots_allowed": None,
+            "ai_training_allowed": True,
         }
     )
 

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from assets.project import FilesSource, Labeling, Project, Task
+from assets.project import Labeling, Project, Task
+from assets.source_settings import FilesSource
 from assets.training.judging.evaluation import evaluate
 from assets.training.judging.model_card import SILVER_NOTE, render_model_card
 from assets.training.judging.predictions import Predictions

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 
 from assets.answers import Span, encode_labels, encode_spans
-from assets.project import FilesSource, Labeling, Project, Task
+from assets.project import Labeling, Project, Task
+from assets.source_settings import FilesSource
 from assets.training.judging.baselines import compute_baselines
 from assets.training.judging.evaluation import evaluate
 from assets.training.judging.figures import choose_names, draw_confusion, draw_label_f1, draw_reliability, draw_training, draw_valence
