@@ -115,9 +115,11 @@ class WebReader:
                         "fetch_failed", f"expected an answer from {shown(url)}, found {type(error).__name__}: {error}"
                     ) from error
             else:
-                if is_last or reply.status not in _TRANSIENT:
+                if reply.status not in _TRANSIENT:
                     return reply
                 wait = self._asked_pause(reply, wait)
+                if is_last:
+                    return reply
             time.sleep(wait)
         raise AssertionError("the last attempt returns or raises")
 

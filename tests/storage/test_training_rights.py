@@ -63,7 +63,7 @@ def test_neither_a_reserved_nor_a_denied_text_enters_a_data_set(platform, files_
         ("hotel", "", False),
     ]
     outcome = freeze(platform)
-    assert [step.summary for step in outcome.steps if step.asset == "training_dataset"] == ["18 in, 16 out, 2 rejected, 0 skipped"]
+    assert [step.summary for step in outcome.steps if step.asset == "training_dataset"] == ["rebuilt: 18 in, 16 out, 2 rejected, 0 skipped"]
     assert set(platform.rows("training_dataset", "source", "licence", "ai_training_allowed")) == {("shop", "CC0", True)}
     # The project file decides again each time, also for what was collected before.
     platform.configure(project_of([*sources[:1], hotel, api]))
