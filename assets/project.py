@@ -2,15 +2,16 @@
 
 Deployment values (addresses, keys, folders) do not belong here: they come from the environment, and a project file may name
 them as `${NAME}` or `${NAME:-default}` (see `dagster_project/environments.py`, which also loads the file). What is said about models
-is in `training_settings.py`, what is said about sources in `source_settings.py`.
+is in `training_settings.py`, about sources in `source_settings.py`, about cleaning in `cleaning_settings.py`.
 """
 
 import hashlib
 import re
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
+from assets.cleaning_settings import Cleaning
 from assets.section import Section
 from assets.source_settings import Source
 from assets.training_settings import Promotion, Search, Studies, Training
@@ -114,56 +115,6 @@ class Task(Section):
         if self.values is not None and (set(self.values) != set(self.labels) or len(set(self.values.values())) != len(self.labels)):
             raise ValueError(f"task.values: expected one number for each of {list(self.labels)}, all different, found {self.values}")
         return self
-
-
-PersonalDataKind = Literal[
-    "secret", "email", "resident_id", "credit_code", "iban", "bank_card", "card", "passport", "plate", "ip", "phone", "name"
-]
-PERSONAL_DATA: tuple[PersonalDataKind, ...] = get_args(PersonalDataKind)
-"""Every kind of personal data; where two finds overlap, the kind that stands earlier is meant."""
-
-
-class PersonalData(Section):
-    """Which personal data pseudonyms take the place of, in texts and titles; [cleaning](cleaning.md) says what each kind is."""
-
-    replace: Literal["all"] | tuple[PersonalDataKind, ...] = Field("all", description="Kinds that are replaced; an empty list: none.")
-    keep: tuple[PersonalDataKind, ...] = Field((), description="Kinds that are left as they are all the same.")
-    phone_regions: tuple[Annotated[str, Field(pattern=r"^[A-Z]{2}$")], ...] = Field(
-        ("CN", "US", "GB", "HK", "TW", "SG", "JP", "AU", "IN", "FR", "ES", "DE"),
-        description="Countries (ISO 3166) whose national telephone numbers are looked for, likeliest first; with a `+` any country's are.",
-    )
-    names_model: str | None = Field(
-        None,
-        description="Model for token classification that finds names of people (`name`): on the model hub or in a folder; null finds none.",
-    )
-
-    @property
-    def kinds(self) -> frozenset[str]:
-        """The kinds that are replaced."""
-        asked = PERSONAL_DATA if self.replace == "all" else self.replace
-        return frozenset(asked) - frozenset(self.keep)
-
-    @model_validator(mode="after")
-    def names_have_a_finder(self) -> Self:
-        """Names are only asked for where something can find them."""
-        if self.replace != "all" and "name" in self.kinds and self.names_model is None:
-            raise ValueError("cleaning.pii.replace: expected `names_model` beside `name`, found none; name a model or leave `name` out")
-        return self
-
-
-class Cleaning(Section):
-    """Thresholds of the cleaning rules, and what becomes of personal data."""
-
-    min_chars: int = Field(3, ge=1, description="Shorter texts are refused (`too_short`).")
-    max_chars: int = Field(20_000, gt=0, description="Longer texts are refused (`too_long`).")
-    min_words: int = Field(1, ge=0, description="Fewer words (Chinese: characters) are refused (`too_few_words`).")
-    max_symbol_ratio: float = Field(0.6, ge=0, le=1, description="More symbols than this share are refused (`too_many_symbols`).")
-    min_language_confidence: float = Field(0.4, ge=0, le=1, description="Below it a language counts as undetermined.")
-    refuse_other_languages: bool = Field(
-        False, description="Refuse texts confidently identified as a language outside `languages` (`other_language`)."
-    )
-    near_duplicate_similarity: float = Field(0.8, gt=0, le=1, description="Jaccard similarity of shingles from which a text is refused.")
-    pii: PersonalData = PersonalData()
 
 
 class CustomRule(Section):

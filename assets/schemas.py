@@ -227,6 +227,7 @@ CLEAN_DOCUMENTS = Table(
         Column("text_chars", "BIGINT", "Length in characters.", minimum=1),
         Column("text_words", "BIGINT", "Length in words; Chinese counts characters.", minimum=0),
         Column("symbol_ratio", "DOUBLE", "Share of characters that are symbols; a run of one symbol counts once.", minimum=0, maximum=1),
+        Column("is_code_switched", "BOOLEAN", "Chinese and words in Latin script both make up a fifth or more."),
         Column(
             "replacements",
             "VARCHAR",
@@ -254,6 +255,7 @@ REJECTED_DOCUMENTS = Table(
         EXTERNAL_ID,
         REASON,
         DETAIL,
+        Column("rule_version", "BIGINT", "Version of the rule that refused it; it rises when the rule refuses other texts.", minimum=1),
         Column("duplicate_of", "VARCHAR", "The document kept instead, for duplicates.", nullable=True),
         Column("rejected_at", "TIMESTAMPTZ", "When (UTC)."),
     ),

@@ -1,11 +1,13 @@
 """Measures the cleaning stage on real text: texts per second of every step, and how many near duplicates it finds.
 
     python -m benchmarks.cleaning --path FILE_OR_FOLDER [--path ...] [--json]
+    python -m benchmarks.cleaning --path FILE_OR_FOLDER [--path ...] --rules
 
 A file holds one text a line; of tab-separated fields the last one is the text, so the `*_GroundTruth.txt` files of the demo corpus work
 as they are (a folder stands for those of its files). Times are CPU seconds of one thread, best of `--repeat`, so the models are loaded
 and the caches of stems and word hashes are warm. A peer is measured on the same texts where it is installed: `ftfy` on every text
-instead of suspicious ones, `jieba`, and `datasketch` with our own shingles.
+instead of suspicious ones, `jieba`, and `datasketch` with our own shingles. `--rules` prints instead how many texts each rule refuses and
+one of them.
 """
 
 import argparse
@@ -26,9 +28,11 @@ from assets.cleaning.duplicates import CANDIDATE_COLUMNS, deduplicate
 from assets.cleaning.language import identify_language
 from assets.cleaning.pii.pseudonyms import Pseudonymizer
 from assets.cleaning.repair import repair_text
+from assets.cleaning.samples import first_of_each, refused_samples
 from assets.cleaning.shingles import jaccard, shingle_set, sketch
 from assets.cleaning.tokens import tokenize
-from assets.project import Cleaning
+from assets.cleaning_settings import Cleaning
+from assets.markdown import markdown_table
 from assets.schemas import RAW_DOCUMENTS
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -94,6 +98,25 @@ def measure(texts: list[str], repeat: int) -> Iterator[Row]:
     yield Row("near-duplicate pairs sharing a band", band_recall(kept, sketches), "share", "all pairs", target=0.98)
 
 
+def print_rules(texts: list[str]) -> None:
+    """Print a Markdown table of what each rule did: documents, their share, and the beginning of one."""
+    cleaned = clean(raw_documents(texts), settings=SETTINGS, languages=LANGUAGES, pseudonymizer=PSEUDONYMIZER, now=NOW)
+    nothing = pd.DataFrame({name: pd.Series(dtype=object) for name in CANDIDATE_COLUMNS})
+    duplicates = deduplicate(cleaned.kept, sketch(cleaned.kept), nothing, threshold=SETTINGS.near_duplicate_similarity, now=NOW).rejected
+    samples = first_of_each([cleaned.samples, refused_samples(cleaned.kept, duplicates, 1)], 1).set_index("rule")
+    counts = Counter([*cleaned.rejected["reason"], *duplicates["reason"]])
+    changes = {"repaired": int(cleaned.kept["is_repaired"].sum()), "personal_data": int(cleaned.kept["replacements"].notna().sum())}
+    found = {rule: count for rule, count in [*changes.items(), *counts.most_common()] if count}
+    rows = [(rule, count, f"{count / len(texts):.3%}", example(samples.loc[rule])) for rule, count in found.items()]
+    print(markdown_table(("rule", "texts", "share", "the first one"), rows))
+
+
+def example(sample: pd.Series) -> str:
+    """The beginning of a sample: before, and after where it was kept."""
+    shown = [str(text).replace("\n", " ")[:60] for text in (sample["before"], sample["after"]) if isinstance(text, str)]
+    return " → ".join(shown)
+
+
 def best_seconds(step: Callable[[], object], repeat: int) -> float:
     """CPU seconds of the fastest of several runs."""
     times = []
@@ -153,9 +176,13 @@ def main() -> None:
         "--path", type=Path, action="append", required=True, help="a text file, or a folder with *_GroundTruth.txt; repeatable"
     )
     parser.add_argument("--repeat", type=int, default=3, help="runs of each step; the fastest counts")
+    parser.add_argument("--rules", action="store_true", help="what each rule did, in place of times")
     parser.add_argument("--json", action="store_true", help="one JSON object a row")
     arguments = parser.parse_args()
     texts = read_texts(arguments.path)
+    if arguments.rules:
+        print_rules(texts)
+        return
     if not arguments.json:
         print(f"{len(texts)} texts, {sum(map(len, texts)):,} characters, one thread\n")
         print(f"{'step':<38}{'ours':>12} {'unit':<9}{'target':>8}  {'times faster than':<18}")

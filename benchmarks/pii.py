@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from assets.cleaning.pii.finding import find_personal_data
-from assets.project import PersonalData
+from assets.cleaning_settings import PersonalData
 from benchmarks.rated_text import PARTS
 from benchmarks.table import Row, print_rows
 from dagster_project.demo import open_corpus, read_rated_texts

@@ -13,9 +13,10 @@ from assets.cleaning.documents import clean
 from assets.cleaning.duplicates import CANDIDATE_COLUMNS, deduplicate
 from assets.cleaning.pii.pseudonyms import Pseudonymizer
 from assets.cleaning.shingles import sketch
+from assets.cleaning_settings import Cleaning
 from assets.grouping import group_documents
 from assets.labeling.votes import labels_of_ratings
-from assets.project import Cleaning, RatingScale, Task
+from assets.project import RatingScale, Task
 from assets.schemas import RAW_DOCUMENTS
 from dagster_project.demo import open_corpus, read_rated_texts
 

@@ -144,6 +144,18 @@ def show(
 
 
 @app.command()
+def samples(
+    rule: Annotated[str | None, typer.Argument(help="Only this rule: repaired, personal_data, or a reason of rejected_documents.")] = None,
+    limit: Annotated[int, typer.Option(help="Most documents of each rule.")] = 10,
+    as_json: JsonOption = False,
+) -> None:
+    """What cleaning changed and refused: a few texts of each rule, as they came and as they are."""
+    from dagster_project.queries import sample_rules
+
+    say(sample_rules(resource("lakehouse"), rule, limit), as_json)
+
+
+@app.command()
 def search(
     query: Annotated[str, typer.Argument(help="Words, in English or Chinese.")],
     limit: Annotated[int, typer.Option(help="Most hits.")] = 10,
@@ -195,11 +207,13 @@ def resource(role: str) -> Any:  # noqa: ANN401  # one of several kinds, by role
 def serve_demo_sources(stack: ExitStack) -> None:
     """Prepare the demo's corpora and serve its newspaper until the stack is closed."""
     from dagster_project.demo import prepare_demo
+    from dagster_project.demo_reviews import prepare_reviews
     from dagster_project.demo_server import serve_demo
     from dagster_project.environments import REPOSITORY, read_environment
 
     environment = read_environment()
     prepare_demo(environment.home, REPOSITORY / ARCHIVES)
+    prepare_reviews(environment.home, REPOSITORY / ARCHIVES)
     stack.enter_context(serve_demo(environment.home, environment.demo_port))
 
 

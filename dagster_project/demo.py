@@ -75,7 +75,7 @@ def prepare_demo(home: Path, archives: Path) -> DemoCorpus:
     written = _write_json_lines(folder / "tweets", "tweets", tweets)
     written += _write_json_lines(folder / "bucket" / "movies", "movies", movies)
     written += _write_products(folder / "products.sqlite", products)
-    written += sum(_write_if_changed(folder / "newspaper" / name, content) for name, content in newspaper_files(news))
+    written += sum(write_if_changed(folder / "newspaper" / name, content) for name, content in newspaper_files(news))
     by_source = {"tweets": tweets, "products": products, "movies": movies, "newspaper": news}
     return DemoCorpus(
         texts={name: len(texts) for name, texts in by_source.items()},
@@ -115,7 +115,7 @@ def newspaper_files(texts: list[RatedText]) -> Iterator[tuple[str, bytes]]:
     items: list[str] = []
     for number, sentences in articles.items():
         page = _article_page(number, [_shown(sentence.text) for sentence in sentences])
-        votes = _to_json([{"text": _shown(sentence.text), "ratings": sentence.ratings} for sentence in sentences])
+        votes = to_json([{"text": _shown(sentence.text), "ratings": sentence.ratings} for sentence in sentences])
         yield f"articles/editorial-{number}.html", page
         yield f"votes/editorial-{number}.json", votes
         items.append(_feed_item(number, hashlib.sha256(page + votes).hexdigest(), len(votes)))
@@ -131,7 +131,7 @@ def open_corpus(archives: Path) -> dict[str, bytes]:
     try:
         with tarfile.open(fileobj=io.BytesIO(_inner_archive(archive)), mode="r:gz") as inner:
             return {
-                Path(member.name).name: _read_member(inner, member) for member in inner if member.isfile() and member.name.endswith(".txt")
+                Path(member.name).name: read_member(inner, member) for member in inner if member.isfile() and member.name.endswith(".txt")
             }
     except (tarfile.TarError, zipfile.BadZipFile, OSError, EOFError) as error:
         raise DemoError(f"expected {archive} to hold {CORPUS}.tar.gz, found: {error}; delete it and download it again") from error
@@ -149,11 +149,16 @@ def _inner_archive(archive: Path) -> bytes:
         with tarfile.open(archive, "r:gz") as outer_tar:
             for member in outer_tar:
                 if member.isfile() and member.name.endswith(ending):
-                    return _read_member(outer_tar, member)
+                    return read_member(outer_tar, member)
     raise tarfile.TarError(f"no member {ending} of at most {MOST_BYTES} bytes")
 
 
-def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+def read_member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    """The bytes of a file in an archive.
+
+    Raises:
+        tarfile.TarError: It is no file, or larger than anything expected here.
+    """
     opened = archive.extractfile(member)
     if opened is None or member.size > MOST_BYTES:
         raise tarfile.TarError(f"member {member.name} is no file of at most {MOST_BYTES} bytes")
@@ -169,7 +174,7 @@ def _write_json_lines(folder: Path, name: str, texts: list[RatedText]) -> int:
     written = 0
     for number, start in enumerate(range(0, len(texts), TEXTS_PER_FILE), start=1):
         rows = ({"id": text.text_id, "text": text.text, "ratings": text.ratings} for text in texts[start : start + TEXTS_PER_FILE])
-        written += _write_if_changed(folder / f"{name}-{number:02d}.jsonl", b"".join(_to_json(row) for row in rows))
+        written += write_if_changed(folder / f"{name}-{number:02d}.jsonl", b"".join(to_json(row) for row in rows))
     return written
 
 
@@ -203,7 +208,7 @@ def _read_products(path: Path) -> list[tuple[object, ...]] | None:
         connection.close()
 
 
-def _write_if_changed(path: Path, content: bytes) -> int:
+def write_if_changed(path: Path, content: bytes) -> int:
     """Writes a file unless it holds just this; returns 1 when it was written."""
     if path.is_file() and path.read_bytes() == content:
         return 0
@@ -214,7 +219,8 @@ def _write_if_changed(path: Path, content: bytes) -> int:
     return 1
 
 
-def _to_json(content: object) -> bytes:
+def to_json(content: object) -> bytes:
+    """One line of JSON."""
     return f"{json.dumps(content, ensure_ascii=False)}\n".encode()
 
 

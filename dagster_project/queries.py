@@ -39,6 +39,44 @@ FROM lake.main.increments WHERE list_contains($ids, increment_id) ORDER BY incre
 """
 
 
+# Of each rule of cleaning some documents, the newest first: the text as it came and as it is now.
+SAMPLES_SQL = """
+WITH found AS (
+    SELECT document_id, 'repaired' AS rule, text AS after, NULL AS detail FROM clean_documents WHERE is_repaired
+    UNION ALL
+    SELECT document_id, 'personal_data' AS rule, text AS after, NULL AS detail FROM clean_documents WHERE replacements IS NOT NULL
+    UNION ALL
+    SELECT document_id, reason AS rule, NULL AS after, detail FROM rejected_documents
+)
+SELECT rule, document_id, text AS before, after, detail
+FROM found JOIN raw_documents USING (document_id)
+WHERE $rule IS NULL OR rule = $rule
+QUALIFY row_number() OVER (PARTITION BY rule ORDER BY collected_at DESC, document_id) <= $limit
+ORDER BY rule, collected_at DESC, document_id
+"""
+
+
+def sample_rules(lakehouse: Lakehouse, rule: str | None, limit: int) -> list[dict[str, Any]]:
+    """Documents that cleaning changed or refused, a few of each rule: rule, id, the text before and after, and why.
+
+    Raises:
+        LookupError: There is no such rule.
+    """
+    from assets.cleaning.expectations import REASONS
+
+    known = ("repaired", "personal_data", *REASONS)
+    if rule is not None and rule not in known:
+        raise LookupError(f"Expected a rule out of {', '.join(known)}, found {rule!r}.")
+    rows = lakehouse.read(SAMPLES_SQL, {"rule": rule, "limit": limit}).astype(object)
+    shown = rows.assign(
+        **{
+            column: rows[column].map(lambda text: shorten(text) if isinstance(text, str) else "")
+            for column in ("before", "after", "detail")
+        }
+    )
+    return [{str(key): value for key, value in row.items()} for row in shown.to_dict("records")]
+
+
 def search_documents(lakehouse: Lakehouse, index: SearchIndex, query: str, limit: int, source: str | None) -> list[dict[str, Any]]:
     """Published documents that match a query, best first: score, source, id and the beginning of the text."""
     from assets.cleaning.tokens import tokenize_text

@@ -34,6 +34,7 @@ SHARED = {
     "assets.source_settings",
     "assets.training_settings",
     "assets.section",
+    "assets.cleaning_settings",
     "assets.answers",
     "assets.grouping",
     "assets.markdown",

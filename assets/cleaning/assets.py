@@ -10,6 +10,7 @@ from assets.cleaning.documents import clean
 from assets.cleaning.duplicates import CANDIDATE_COLUMNS, Deduplicated, deduplicate
 from assets.cleaning.pii.names import open_name_finder
 from assets.cleaning.pii.pseudonyms import Pseudonymizer
+from assets.cleaning.samples import NOTHING, first_of_each, refused_samples, rules_table, samples_table
 from assets.cleaning.shingles import sketch
 from assets.cleaning.tokens import tokenize
 from assets.project import Project
@@ -63,13 +64,19 @@ def clean_documents(
     ) as step:
         pii = project.cleaning.pii
         pseudonymizer = Pseudonymizer(pii.kinds, pii.phone_regions, pseudonym_key.read(), open_name_finder(pii.names_model))
+        samples = NOTHING
         for batch in step.batches("raw_documents", order_by=("collected_at", "revision", "document_id")):
-            clean_batch(step, batch, project, pseudonymizer, datetime.now(UTC))
+            found = clean_batch(step, batch, project, pseudonymizer, datetime.now(UTC))
+            samples = first_of_each([samples, found], project.cleaning.samples_per_rule)
         step.measure("kept_share", step.counts.rows_out / max(step.counts.rows_in, 1))
         expected = step.facts.get("expected_language_rows", 0.0)
         step.measure("expected_language_share", expected / step.counts.rows_out if step.counts.rows_out else 1.0)
-    for table in ("clean_documents", "rejected_documents"):
-        yield dg.MaterializeResult(asset_key=table, metadata=step_metadata(step, table))
+    rules = {
+        "rules": dg.MetadataValue.md(rules_table(step.reasons, step.counts.rows_in)),
+        "samples": dg.MetadataValue.md(samples_table(samples, shows_texts=project.cleaning.shows_texts)),
+    }
+    yield dg.MaterializeResult(asset_key="clean_documents", metadata=step_metadata(step, "clean_documents"))
+    yield dg.MaterializeResult(asset_key="rejected_documents", metadata=step_metadata(step, "rejected_documents", rules))
 
 
 @dg.asset(deps=["clean_documents"], **asset_options(TOKENS, ["duckdb", "python"]))
@@ -83,8 +90,8 @@ def tokens(context: dg.AssetExecutionContext, config: Refresh, lakehouse: Lakeho
     return materialized(step)
 
 
-def clean_batch(step: Step, raw: pd.DataFrame, project: Project, pseudonymizer: Pseudonymizer, now: datetime) -> None:
-    """Clean one batch, compare it with everything kept before, write what is kept and what is refused."""
+def clean_batch(step: Step, raw: pd.DataFrame, project: Project, pseudonymizer: Pseudonymizer, now: datetime) -> pd.DataFrame:
+    """Clean one batch, compare it with everything kept before, write what is kept and what is refused; samples of what rules did."""
     cleaned = clean(raw, settings=project.cleaning, languages=project.languages, pseudonymizer=pseudonymizer, now=now)
     sketches = sketch(cleaned.kept)
     candidates = find_candidates(step, cleaned.kept, sketches)
@@ -95,9 +102,11 @@ def clean_batch(step: Step, raw: pd.DataFrame, project: Project, pseudonymizer: 
     step.write("rejected_documents", refused)
     step.count(rows_in=len(raw), rows_out=len(resolved.kept), reasons=refused["reason"])
     for kind, count in cleaned.replaced.items():
-        step.measure(f"replaced_{kind}", step.facts.get(f"replaced_{kind}", 0.0) + count)
+        step.add(f"replaced_{kind}", float(count))
     expected = resolved.kept["language"].isin([*project.languages, "und"]).sum()
     step.add("expected_language_rows", float(expected))
+    duplicates = refused_samples(cleaned.kept, resolved.rejected, project.cleaning.samples_per_rule)
+    return first_of_each([cleaned.samples, duplicates], project.cleaning.samples_per_rule)
 
 
 def find_candidates(step: Step, kept: pd.DataFrame, sketches: pd.DataFrame) -> pd.DataFrame:

@@ -16,8 +16,10 @@ from assets.cleaning.language import identify_language
 from assets.cleaning.pii.pseudonyms import Pseudonymizer
 from assets.cleaning.repair import Repaired, repair_text
 from assets.cleaning.rules import Limits, find_reasons
+from assets.cleaning.samples import changed_samples, refused_samples
+from assets.cleaning.statistics import STATISTICS, measure_text
 from assets.cleaning.words import count_words, symbol_ratio
-from assets.project import Cleaning
+from assets.cleaning_settings import Cleaning
 from assets.replacements import encode_replacements
 from assets.schemas import CLEAN_DOCUMENTS, RAW_DOCUMENTS, REJECTED_DOCUMENTS
 
@@ -32,11 +34,13 @@ class Cleaned:
         kept: One row per document that no rule refused: the columns of `clean_documents` but for `cluster_id`.
         rejected: One row per refused document: the columns of `rejected_documents`.
         replaced: How many values of each kind of personal data were replaced, in texts and titles of both.
+        samples: A few documents of each rule: the columns of `samples.SAMPLE_COLUMNS`.
     """
 
     kept: pd.DataFrame
     rejected: pd.DataFrame
     replaced: Counter[str]
+    samples: pd.DataFrame
 
 
 def clean(raw: pd.DataFrame, *, settings: Cleaning, languages: tuple[str, ...], pseudonymizer: Pseudonymizer, now: datetime) -> Cleaned:
@@ -58,13 +62,21 @@ def clean(raw: pd.DataFrame, *, settings: Cleaning, languages: tuple[str, ...], 
         raise ValueError(
             f"expected distinct document ids in a batch of raw documents, found {doubled!r} more than once: audit the batch first"
         )
-    measured = measure(raw.reset_index(drop=True), pseudonymizer, min_language_confidence=settings.min_language_confidence)
+    raw = raw.reset_index(drop=True)
+    measured = measure(raw, pseudonymizer, min_language_confidence=settings.min_language_confidence)
     reasons = find_reasons(measured, Limits(settings, languages))
     is_kept = reasons["reason"].isna()
     columns = [name for name in CLEAN_DOCUMENTS.column_names() if name != "cluster_id"]
     refused = measured.join(reasons)[~is_kept].assign(duplicate_of=None, rejected_at=now)
     replaced = Counter(kind for kinds in measured["replaced_kinds"] for kind in kinds)
-    return Cleaned(as_table(measured[is_kept], CLEAN_DOCUMENTS, columns), as_table(refused, REJECTED_DOCUMENTS), replaced)
+    return Cleaned(
+        kept=as_table(measured[is_kept], CLEAN_DOCUMENTS, columns),
+        rejected=as_table(refused, REJECTED_DOCUMENTS),
+        replaced=replaced,
+        samples=pd.concat(
+            [changed_samples(raw, measured, settings.samples_per_rule), refused_samples(measured, refused, settings.samples_per_rule)]
+        ),
+    )
 
 
 def measure(raw: pd.DataFrame, pseudonymizer: Pseudonymizer, *, min_language_confidence: float) -> pd.DataFrame:
@@ -74,7 +86,7 @@ def measure(raw: pd.DataFrame, pseudonymizer: Pseudonymizer, *, min_language_con
         One row per raw document, same index. Replaced: `text` and `title` (repaired, pseudonymized, empty when missing), `published_at`
         (the collection time when missing). Added: `replacements` (of the text), `replaced_kinds` (a list, of text and title),
         `has_title`, `has_published_at`, `is_repaired`, `text_chars`, `text_words`, `symbol_ratio` and `replacement_ratio` (share of
-        U+FFFD), `language`, `language_confidence`.
+        U+FFFD), `language`, `language_confidence`, and the fields of `statistics.Statistics`.
     """
     repaired = _repair_all(raw["text"])
     replaced = pseudonymizer.replace_all([each.text for each in repaired])
@@ -82,6 +94,7 @@ def measure(raw: pd.DataFrame, pseudonymizer: Pseudonymizer, *, min_language_con
     texts, titles = [each.text for each in replaced], [each.text for each in replaced_titles]
     kinds = [text.kinds + title.kinds for text, title in zip(replaced, replaced_titles, strict=True)]
     languages = [identify_language(each.without_pseudonyms, min_confidence=min_language_confidence) for each in replaced]
+    statistics = [measure_text(text, language.code) for text, language in zip(texts, languages, strict=True)]
     return raw.assign(
         text=pd.Series(texts, index=raw.index, dtype="str"),
         title=pd.Series(titles, index=raw.index, dtype="str"),
@@ -97,6 +110,7 @@ def measure(raw: pd.DataFrame, pseudonymizer: Pseudonymizer, *, min_language_con
         replacement_ratio=[text.count(_REPLACEMENT) / max(len(text), 1) for text in texts],
         language=pd.Series([each.code for each in languages], index=raw.index, dtype="str"),
         language_confidence=[each.confidence for each in languages],
+        **{name: [getattr(each, name) for each in statistics] for name in STATISTICS},
     )
 
 

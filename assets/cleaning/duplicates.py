@@ -41,6 +41,8 @@ CANDIDATE_COLUMNS = ("document_id", "source", "external_id", "text", "collected_
 # inside a flood whose differing words fall into no band of their own.
 MAX_COMPARISONS = 32
 MAX_BUCKET = 64
+DUPLICATE_VERSION = 1
+"""Rises when other documents are refused as duplicates at the same threshold."""
 _NO_HASHES: Hashes = np.empty(0, dtype=np.uint64)
 
 
@@ -140,7 +142,7 @@ def deduplicate(kept: pd.DataFrame, sketches: pd.DataFrame, candidates: pd.DataF
     return Deduplicated(
         kept=as_table(decided[is_kept], CLEAN_DOCUMENTS),
         index=as_table(decided[is_kept], DUPLICATE_INDEX),
-        rejected=as_table(decided[~is_kept].assign(rejected_at=now), REJECTED_DOCUMENTS),
+        rejected=as_table(decided[~is_kept].assign(rule_version=DUPLICATE_VERSION, rejected_at=now), REJECTED_DOCUMENTS),
     )
 
 

@@ -3,24 +3,16 @@
 from typing import TYPE_CHECKING
 
 from assets.cleaning.pii.finding import find_personal_data
-from assets.project import PersonalData, Project
+from assets.cleaning.rules import RULES
+from assets.cleaning_settings import PersonalData
+from assets.project import Project
 from assets.quality.suites import Expectation, Suite, expect_fact, expect_nothing_found, expect_rows, suite
 from assets.schemas import CLEAN_DOCUMENTS, DUPLICATE_INDEX, REJECTED_DOCUMENTS, TOKENS
 
 if TYPE_CHECKING:
     import pandas as pd
 
-REASONS = (
-    "missing_text",
-    "undecodable",
-    "too_short",
-    "too_long",
-    "too_few_words",
-    "too_many_symbols",
-    "other_language",
-    "exact_duplicate",
-    "near_duplicate",
-)
+REASONS = (*RULES, "exact_duplicate", "near_duplicate")
 
 
 def clean_documents(project: Project) -> Suite:

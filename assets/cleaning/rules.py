@@ -1,11 +1,12 @@
 """The quality rules: each refuses documents for one reason, by one threshold.
 
-Repairing does not belong here (see `repair.py`), nor do duplicates (see `duplicates.py`).
+Repairing does not belong here (see `repair.py`), nor does measuring (see `statistics.py`), nor do duplicates (see `duplicates.py`).
 
 A rule is a plain function from measured documents to a `Verdict`. `RULES` lists them in the order in which they speak: a document
 that several rules would refuse is refused by the first, so every rejected row has one reason. The order goes from "there is nothing
 to judge" over causes to symptoms (a text full of replacement characters also has many symbols). To add a rule, write the function
-and put it into `RULES` under its reason; reasons are stable because reports count them.
+and put it into `RULES` under its reason; reasons are stable because reports count them. Who changes what a rule refuses raises its
+version, which every refused row carries.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +18,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from assets.cleaning.language import UNDETERMINED
-from assets.project import Cleaning
+from assets.cleaning_settings import Cleaning
 
 # A tenth of a text unreadable: beyond a few characters of another code page, its words can no longer be guessed.
 MAX_REPLACEMENT_RATIO = 0.1
@@ -48,7 +49,20 @@ class Limits:
     languages: tuple[str, ...]
 
 
-Rule = Callable[[pd.DataFrame, Limits], Verdict]
+Judge = Callable[[pd.DataFrame, Limits], Verdict]
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rule.
+
+    Attributes:
+        judge: What it says about measured documents.
+        version: Rises whenever the rule refuses other texts at the same threshold.
+    """
+
+    judge: Judge
+    version: int = 1
 
 
 def missing_text(documents: pd.DataFrame, limits: Limits) -> Verdict:
@@ -101,15 +115,63 @@ def other_language(documents: pd.DataFrame, limits: Limits) -> Verdict:
     return Verdict(_mask(is_foreign & limits.cleaning.refuse_other_languages), f"one of {', '.join(limits.languages)}", language)
 
 
+def automatic_text(documents: pd.DataFrame, limits: Limits) -> Verdict:
+    """Refuses texts that a program wrote: notices of services, answering machines, reviews that a shop fills in."""
+    del limits
+    return Verdict(_mask(documents["is_automatic"]), "a text that a person wrote", pd.Series("a template", index=documents.index))
+
+
+def links_only(documents: pd.DataFrame, limits: Limits) -> Verdict:
+    """Refuses texts in which nothing is left beside addresses and handles."""
+    del limits
+    return Verdict(_mask(~documents["says_something"]), "something beside links and handles", pd.Series("nothing", index=documents.index))
+
+
+def at_most(measure: str, threshold: str, what: str, form: str = "{:.0%}") -> Judge:
+    """A rule that refuses texts whose measure is above a threshold of `cleaning.quality`; a missing measure is no reason."""
+
+    def judge(documents: pd.DataFrame, limits: Limits) -> Verdict:
+        most = getattr(limits.cleaning.quality, threshold)
+        return Verdict(_mask(documents[measure] > most), f"at most {form.format(most)} {what}", documents[measure].map(form.format))
+
+    return judge
+
+
+def at_least(measure: str, threshold: str, what: str, form: str = "{:.0%}") -> Judge:
+    """A rule that refuses texts whose measure is below a threshold of `cleaning.quality`; a missing measure is no reason."""
+
+    def judge(documents: pd.DataFrame, limits: Limits) -> Verdict:
+        least = getattr(limits.cleaning.quality, threshold)
+        return Verdict(_mask(documents[measure] < least), f"at least {form.format(least)} {what}", documents[measure].map(form.format))
+
+    return judge
+
+
 RULES: Mapping[str, Rule] = MappingProxyType(
     {
-        "missing_text": missing_text,
-        "undecodable": undecodable,
-        "too_short": too_short,
-        "too_long": too_long,
-        "too_few_words": too_few_words,
-        "too_many_symbols": too_many_symbols,
-        "other_language": other_language,
+        "missing_text": Rule(missing_text),
+        "undecodable": Rule(undecodable),
+        "too_short": Rule(too_short),
+        "too_long": Rule(too_long),
+        "too_few_words": Rule(too_few_words),
+        "too_many_symbols": Rule(too_many_symbols),
+        "automatic_text": Rule(automatic_text),
+        "links_only": Rule(links_only),
+        "advertising": Rule(at_most("advertising_signs", "max_advertising_signs", "kinds of signs of advertising", "{:.0f}")),
+        "boilerplate": Rule(at_most("boilerplate_ratio", "max_boilerplate_ratio", "of the text in lines of boilerplate")),
+        "repeated_words": Rule(at_least("distinct_word_ratio", "min_distinct_word_ratio", "of the words distinct")),
+        "repeated_lines": Rule(at_most("repeated_line_ratio", "max_repeated_line_ratio", "of the lines repeated")),
+        "repeated_phrase": Rule(at_most("top_ngram_ratio", "max_top_ngram_ratio", "of the words in one phrase")),
+        "repeated_passages": Rule(at_most("doubled_ngram_ratio", "max_doubled_ngram_ratio", "of the words in repeated passages")),
+        "short_words": Rule(at_least("word_chars", "min_word_chars", "characters a word", "{:.1f}")),
+        "long_words": Rule(at_most("word_chars", "max_word_chars", "characters a word", "{:.1f}")),
+        "few_letters": Rule(at_least("alphabetic_word_ratio", "min_alphabetic_word_ratio", "of the words with a letter")),
+        "few_stop_words": Rule(at_least("stop_words", "min_stop_words", "different stop words", "{:.0f}")),
+        "list_of_bullets": Rule(at_most("bullet_line_ratio", "max_bullet_line_ratio", "of the lines with a bullet")),
+        "cut_off_lines": Rule(at_most("ellipsis_line_ratio", "max_ellipsis_line_ratio", "of the lines with an ellipsis at their end")),
+        "unfinished_lines": Rule(at_least("finished_line_ratio", "min_finished_line_ratio", "of the lines with punctuation at their end")),
+        "short_lines": Rule(at_most("short_line_ratio", "max_short_line_ratio", "of the lines under 30 characters")),
+        "other_language": Rule(other_language),
     }
 )
 
@@ -118,20 +180,24 @@ def find_reasons(documents: pd.DataFrame, limits: Limits) -> pd.DataFrame:
     """Applies every rule and keeps the first objection.
 
     Args:
-        documents: One row per document, with `text_chars`, `text_words`, `symbol_ratio`, `replacement_ratio` and `language`.
-        limits: Thresholds and languages.
+        documents: One row per document, with `text_chars`, `text_words`, `symbol_ratio`, `replacement_ratio`, `language` and the fields
+            of `statistics.Statistics`.
+        limits: Thresholds and languages, and which rules are silent.
 
     Returns:
-        One row per document, same index: `reason` and `detail`, both missing (None) where no rule objects.
+        One row per document, same index: `reason`, `detail` and `rule_version`, missing (None) where no rule objects.
     """
-    reasons = pd.DataFrame({"reason": None, "detail": None}, index=documents.index, dtype=object)
+    reasons = pd.DataFrame({"reason": None, "detail": None, "rule_version": None}, index=documents.index, dtype=object)
     is_open = np.ones(len(documents), dtype=bool)
     for reason, rule in RULES.items():
-        verdict = rule(documents, limits)
+        if reason in limits.cleaning.skip_rules:
+            continue
+        verdict = rule.judge(documents, limits)
         is_new = verdict.is_refused & is_open
         found = verdict.found[is_new].astype(str)
         reasons.loc[is_new, "reason"] = reason
         reasons.loc[is_new, "detail"] = f"expected {verdict.expected}, found " + found
+        reasons.loc[is_new, "rule_version"] = rule.version
         is_open &= ~verdict.is_refused
     return reasons
 

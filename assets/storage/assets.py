@@ -1,6 +1,7 @@
 """Wiring of the storage stage: frozen data sets and the search index."""
 
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -9,7 +10,8 @@ import pandas as pd
 from assets.answers import count_outside_task
 from assets.project import Project
 from assets.schemas import SEARCH_INDEX, SPLITS, TRAINING_DATASET
-from assets.storage.datasets import MEMBERS_SQL, ROWS_SQL, DatasetWriter, FrozenDataset, permitted, training_refusals
+from assets.storage.contamination import find_contaminated, passages_of
+from assets.storage.datasets import MEMBERS_SQL, ROWS_SQL, TOKENS_SQL, DatasetWriter, FrozenDataset, permitted, training_refusals
 from assets.storage.splits import assign_splits, count_leaks
 from assets.wiring import LakehouseResource, Materialized, ProjectResource, Refresh, asset_options, materialized, step_of
 from resources.increments import BATCH_ROWS, Step
@@ -20,7 +22,7 @@ from resources.search_index import IndexedDocument, SearchIndex
 PACKAGE = "assets.storage"
 
 
-@dg.asset(deps=["labeled_documents"], **asset_options(TRAINING_DATASET, ["duckdb", "parquet"]))
+@dg.asset(deps=["labeled_documents", "tokens"], **asset_options(TRAINING_DATASET, ["duckdb", "parquet"]))
 def training_dataset(
     context: dg.AssetExecutionContext,
     config: Refresh,
@@ -33,7 +35,7 @@ def training_dataset(
         context,
         lakehouse,
         "training_dataset",
-        upstream=["labeled_documents", "clean_documents"],
+        upstream=["labeled_documents", "clean_documents", "tokens"],
         following="snapshot",
         full_refresh=config.full_refresh,
         package=PACKAGE,
@@ -84,6 +86,7 @@ def freeze(step: Step, lakehouse: Lakehouse, project: Project, folder: Path) -> 
     members = permitted(labelled.assign(ai_training_allowed=refusals.isna()))
     step.count(rows_in=int(refusals.notna().sum()), reasons=refusals.dropna())
     splits = assign_splits(members, project.storage).merge(members[["document_id", "ai_training_allowed"]], on="document_id")
+    splits = without_contamination(step, lakehouse, splits)
     writer = DatasetWriter(folder, project.task)
     for batch in lakehouse.read_batches(ROWS_SQL, BATCH_ROWS, frames={"splits": splits}):
         writer.write(batch)
@@ -94,8 +97,26 @@ def freeze(step: Step, lakehouse: Lakehouse, project: Project, folder: Path) -> 
         step.count(rows_in=len(batch), rows_out=len(batch))
         outside += count_outside_task(batch["label"], project.task, batch["text"].str.len()) if project.task.has_lists else 0
     step.measure("answers_outside_task", outside)
+    members = members[members["document_id"].isin(splits["document_id"])]
     measure_splits(step, members.merge(splits.drop(columns="ai_training_allowed"), on="document_id"), dataset, project)
     return dataset, int((members["human_votes_count"] == 0).sum())
+
+
+def without_contamination(step: Step, lakehouse: Lakehouse, splits: pd.DataFrame) -> pd.DataFrame:
+    """The members without those that repeat a passage of the test split; measures how many are left, and how many have no tokens."""
+    tested = passages_of(tokens_of(lakehouse, splits, is_test=True))
+    refused = find_contaminated(tokens_of(lakehouse, splits, is_test=False), tested)
+    kept = splits[~splits["document_id"].isin(refused)].reset_index(drop=True)
+    step.count(rows_in=len(refused), reasons=pd.Series("repeats_test_split", index=range(len(refused)), dtype="str"))
+    step.measure("rows_repeating_test", len(find_contaminated(tokens_of(lakehouse, kept, is_test=False), tested)))
+    compared = lakehouse.read("SELECT count(*) AS rows FROM splits JOIN tokens USING (document_id)", frames={"splits": kept})
+    step.measure("rows_not_compared", len(kept) - int(compared["rows"].item()))
+    return kept
+
+
+def tokens_of(lakehouse: Lakehouse, splits: pd.DataFrame, *, is_test: bool) -> Iterator[pd.DataFrame]:
+    """Tokens of the members within the test split, or of those outside it, in batches."""
+    return lakehouse.read_batches(TOKENS_SQL, BATCH_ROWS, {"is_test": is_test}, frames={"splits": splits})
 
 
 def measure_splits(step: Step, members: pd.DataFrame, dataset: FrozenDataset, project: Project) -> None:

@@ -48,6 +48,11 @@ JOIN (SELECT document_id, text, licence, robots_allowed FROM clean_documents) US
 ORDER BY document_id
 """
 
+# Tokens of the members in some splits, in batches.
+TOKENS_SQL = """
+SELECT document_id, tokens FROM splits JOIN tokens USING (document_id) WHERE (split = 'test') = $is_test ORDER BY document_id
+"""
+
 
 def training_refusals(members: pd.DataFrame, sources: Sequence[Source]) -> "pd.Series[str]":
     """Why a document may not be in a data set, by its signal and by what the project file says today; missing where it may.
@@ -200,7 +205,7 @@ def render_card(dataset: FrozenDataset, project: Project, silver_rows: int) -> s
             *table,
             "",
             "Rows whose consensus is below the quorum are not in it; they wait in the labeling queue. Documents that share a source "
-            "document or a near-duplicate cluster share a split. The version is a hash of the rows; `manifest.json` lists the hash of "
+            "document or a near-duplicate cluster share a split; texts that repeat a passage of the test split are left out. The version is a hash of the rows; `manifest.json` lists the hash of "
             "every file and the increments that the rows come from.",
             "",
         ]

@@ -31,6 +31,12 @@ def training_dataset(project: Project) -> Suite:
         ),
         expect_fact("groups_stay_together", "No group spans two splits.", "leaking_groups", maximum=0),
         expect_fact("clusters_stay_together", "No near-duplicate cluster spans two splits.", "leaking_clusters", maximum=0),
+        expect_fact(
+            "test_is_not_repeated", "No other text repeats eight tokens in a row of the test split.", "rows_repeating_test", maximum=0
+        ),
+        expect_fact(
+            "passages_were_compared", "Every text has tokens by which it was compared with the test split.", "rows_not_compared", maximum=0
+        ),
         expect_fact("every_label_is_trained_on", "The train split has every label.", "labels_missing_in_train", maximum=0, severity="WARN"),
         *splits,
     )

@@ -7,8 +7,7 @@ from hypothesis import strategies as st
 
 from assets.cleaning.documents import clean
 from assets.cleaning.pii.pseudonyms import Pseudonymizer
-from assets.cleaning.rules import RULES
-from assets.project import PERSONAL_DATA, Cleaning
+from assets.cleaning_settings import PERSONAL_DATA, Cleaning
 from assets.replacements import decode_replacements
 from assets.schemas import CLEAN_DOCUMENTS, RAW_DOCUMENTS, REJECTED_DOCUMENTS
 
@@ -80,6 +79,7 @@ def test_each_rule_refuses_with_its_reason_threshold_and_finding(text, threshold
             "external_id": "0",
             "reason": reason,
             "detail": detail,
+            "rule_version": 1,
             "duplicate_of": pytest.approx(float("nan"), nan_ok=True),
             "rejected_at": pd.Timestamp(NOW),
         }
@@ -107,7 +107,36 @@ def test_a_text_at_the_threshold_is_kept(text, thresholds):
 def test_a_document_that_breaks_several_rules_has_the_first_reason_only():
     cleaned = clean_texts(["\ufffd!", "!", "?!"], min_words=3)
     assert cleaned.rejected["reason"].tolist() == ["undecodable", "too_short", "too_short"]
-    assert list(RULES) == ["missing_text", "undecodable", "too_short", "too_long", "too_few_words", "too_many_symbols", "other_language"]
+
+
+@pytest.mark.parametrize("text", ["Just posted a photo", "系统默认好评！"])
+def test_a_silent_rule_refuses_nothing(text):
+    assert clean_texts([text]).rejected["reason"].tolist() == ["automatic_text"]
+    assert clean_texts([text], skip_rules=("automatic_text",)).rejected.empty
+
+
+@pytest.mark.parametrize("text", ["buy " * 25 + "now please", "很好" * 12 + "再来"])
+def test_thresholds_of_quality_come_from_the_project(text):
+    assert (
+        clean_texts([text], quality={"min_distinct_word_ratio": 0.5})
+        .rejected["detail"]
+        .str.match(r"expected at least 50% of the words distinct, found \d+%")
+        .all()
+    )
+    assert clean_texts([text], quality={"min_distinct_word_ratio": 0.01}).rejected.empty
+
+
+@pytest.mark.parametrize(
+    ("text", "is_switched"),
+    [
+        ("这个 app 的 UI 很 nice，service 也 good", True),
+        ("这个应用很好用，我很喜欢 iPhone", False),
+        ("All in English here", False),
+        ("123 456 789", False),
+    ],
+)
+def test_texts_that_mix_chinese_with_words_in_latin_script_are_flagged(text, is_switched):
+    assert clean_texts([text]).kept["is_code_switched"].tolist() == [is_switched]
 
 
 def test_a_rejected_row_never_shows_the_text():
@@ -158,6 +187,7 @@ def test_frames_have_the_declared_columns_and_types_whatever_they_hold(texts):
         "text_chars": "int64",
         "text_words": "int64",
         "symbol_ratio": "float64",
+        "is_code_switched": "bool",
         "replacements": "str",
         "published_at": "datetime64[us, UTC]",
         "has_published_at": "bool",

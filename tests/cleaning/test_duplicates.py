@@ -35,6 +35,7 @@ def clean_documents(*texts, start=0, hours=None, **columns):
             "text_chars": [len(text) for text in texts],
             "text_words": [len(text.split()) for text in texts],
             "symbol_ratio": 0.0,
+            "is_code_switched": False,
             "replacements": None,
             "published_at": pd.Series(times, dtype="datetime64[us, UTC]"),
             "has_published_at": False,

@@ -12,7 +12,7 @@ from assets.cleaning.pii.codes import find_credit_codes, find_ibans, find_passpo
 from assets.cleaning.pii.found import Found
 from assets.cleaning.pii.numbers import find_numbers
 from assets.cleaning.pii.web import find_emails, find_ipv4, find_ipv6, find_secrets
-from assets.project import PERSONAL_DATA
+from assets.cleaning_settings import PERSONAL_DATA
 
 _RANKS: Mapping[str, int] = MappingProxyType({kind: rank for rank, kind in enumerate(PERSONAL_DATA)})
 # Every code and every number holds one: the shortest are an IP address (1.1.1.1) and a passport number (AB123456).

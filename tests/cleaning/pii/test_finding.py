@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from assets.cleaning.pii.finding import find_personal_data, without_overlaps
 from assets.cleaning.pii.found import Found
-from assets.project import PERSONAL_DATA, PersonalData
+from assets.cleaning_settings import PERSONAL_DATA, PersonalData
 
 CASES = [json.loads(line) for line in (Path(__file__).parent.parent / "data" / "pii_cases.jsonl").read_text("utf-8").splitlines()]
 REGIONS = PersonalData().phone_regions

@@ -14,7 +14,7 @@ from assets.cleaning.pii.pseudonyms import PSEUDONYM, Pseudonymizer
 from assets.cleaning.repair import repair_text
 from assets.cleaning.tokens import tokenize_text
 from assets.cleaning.words import find_words
-from assets.project import PERSONAL_DATA, PersonalData
+from assets.cleaning_settings import PERSONAL_DATA, PersonalData
 from assets.replacements import Replacement
 
 TEXTS = [json.loads(line)["text"] for line in (Path(__file__).parent.parent / "data" / "pii_cases.jsonl").read_text("utf-8").splitlines()]

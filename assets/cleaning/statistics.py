@@ -1,0 +1,185 @@
+"""Measures texts for the quality rules: repetition, lines, letters, addresses, advertising.
+
+Thresholds and refusing do not belong here (see `rules.py`). A measure that means nothing for a text is NaN, so that no rule judges by
+it: shares of lines want five lines, statistics of prose want 50 words (the shortest document that Gopher keeps; shorter ones are
+ordinary here). Chinese counts characters as words; a pair of them is about a word, so prose of Chinese has 100 and its n-grams are twice
+as long.
+
+Sources: Rae et al. 2021, "Scaling Language Models: Methods, Analysis & Insights from Training Gopher", appendix A1; Raffel et al. 2020,
+"Exploring the Limits of Transfer Learning" (C4), section 2.2; Penedo et al. 2024, "The FineWeb Datasets", section 3.6.
+"""
+
+import re
+from collections import Counter
+from dataclasses import dataclass, fields
+from math import nan
+
+from assets.cleaning.phrases import ADVERTISING, AUTOMATIC, BOILERPLATE, CONTACT, STOP_WORDS
+from assets.cleaning.words import HAN, KANA, URL, find_words
+
+LINES_TO_JUDGE = 5
+WORDS_OF_PROSE = 50
+WORDS_TO_JUDGE_VARIETY = 20
+MAX_AUTOMATIC_CHARS = 300
+TOP_NGRAM, DOUBLED_NGRAM = 3, 5
+"""Words in a row: whose commonest run is weighed, and of which runs that occur twice are weighed."""
+SHORT_LINE_CHARS = 30
+BOILERPLATE_LINE_CHARS = 100
+
+_BULLET = re.compile(r"\s*(?:[-*•·●▪◦‣–—]|\d{1,3}[.)、])\s*\S")
+_ELLIPSIS_END = ("...", "…", "……")
+_SENTENCE_END = tuple(".!?\"'”’。！？」』…;；:：)）")
+_IDEOGRAPH = re.compile(f"[{HAN}{KANA}]")
+_HANDLE = re.compile(r"@\w+")
+_SEPARATORS = re.compile(r"[\s.,;|/…，。、·-]+")
+_LATIN_LETTER = re.compile(r"[A-Za-z]")
+_LETTER = re.compile(r"[^\W\d_]")
+
+
+@dataclass(frozen=True, slots=True)
+class Statistics:
+    """What the rules look at, of one text. Ratios go from 0 to 1; NaN where the text is too short to judge by them.
+
+    Attributes:
+        is_automatic: A program wrote it: the whole text is a known template.
+        says_something: Something beside addresses, handles and separators is there; emoticons and hashtags are something.
+        advertising_signs: How many of the kinds contact, offer and urgency occur.
+        boilerplate_ratio: Share of the characters in lines up to 100 characters that hold words of boilerplate.
+        distinct_word_ratio: Distinct words over words; of 20 to 1,000 words.
+        repeated_line_ratio: Share of the lines that repeat an earlier one.
+        bullet_line_ratio: Share of the lines that begin with a bullet or a number.
+        ellipsis_line_ratio: Share of the lines that end with an ellipsis.
+        finished_line_ratio: Share of the lines that end with punctuation.
+        short_line_ratio: Share of the lines under 30 characters.
+        top_ngram_ratio: Share of the words within the commonest run of three words.
+        doubled_ngram_ratio: Share of the words within runs of five words that occurred before.
+        word_chars: Mean length of a word in characters; of texts in Latin script.
+        alphabetic_word_ratio: Share of the words that hold a letter.
+        stop_words: How many different stop words occur; of English and Chinese.
+        is_code_switched: Chinese and words in Latin script both make up a fifth or more.
+    """
+
+    is_automatic: bool
+    says_something: bool
+    advertising_signs: float
+    boilerplate_ratio: float
+    distinct_word_ratio: float = nan
+    repeated_line_ratio: float = nan
+    bullet_line_ratio: float = nan
+    ellipsis_line_ratio: float = nan
+    finished_line_ratio: float = nan
+    short_line_ratio: float = nan
+    top_ngram_ratio: float = nan
+    doubled_ngram_ratio: float = nan
+    word_chars: float = nan
+    alphabetic_word_ratio: float = nan
+    stop_words: float = nan
+    is_code_switched: bool = False
+
+
+STATISTICS = tuple(field.name for field in fields(Statistics))
+CODE_SWITCHED_SHARE = 0.2
+
+
+def measure_text(text: str, language: str) -> Statistics:
+    """The statistics of one repaired text in a language."""
+    words = find_words(text)
+    lines = text.split("\n") if "\n" in text else [text]
+    return Statistics(
+        is_automatic=len(text) <= MAX_AUTOMATIC_CHARS and AUTOMATIC.fullmatch(text) is not None,
+        says_something=_says_something(text),
+        advertising_signs=float(sum(pattern.search(text) is not None for pattern in ADVERTISING)) if CONTACT.search(text) else 0.0,
+        boilerplate_ratio=_boilerplate_chars(lines) / max(len(text), 1),
+        is_code_switched=_is_code_switched(text, words),
+        **_variety(words),
+        **_lines(lines),
+        **_prose(text, words, language),
+    )
+
+
+def _boilerplate_chars(lines: list[str]) -> int:
+    """Characters of boilerplate lines; a longer line that holds such words is a paragraph about something."""
+    return sum(len(line) for line in lines if len(line) <= BOILERPLATE_LINE_CHARS and BOILERPLATE.search(line))
+
+
+def _says_something(text: str) -> bool:
+    if "://" not in text and "www." not in text and "@" not in text:
+        return True
+    return _SEPARATORS.sub("", _HANDLE.sub(" ", URL.sub(" ", text))) != ""
+
+
+def _is_code_switched(text: str, words: list[str]) -> bool:
+    """Whether Chinese and Latin words mix; two characters weigh as much as one word in Latin script."""
+    if text.isascii() or not words:
+        return False
+    ideographs = len(_IDEOGRAPH.findall(text)) / 2
+    latin = sum(_LATIN_LETTER.match(word) is not None for word in words)
+    return min(ideographs, latin) >= CODE_SWITCHED_SHARE * (ideographs + latin) > 0
+
+
+def _variety(words: list[str]) -> dict[str, float]:
+    """Variety of words; it falls with length by itself, so texts of more than 1,000 words are not judged by it."""
+    if not WORDS_TO_JUDGE_VARIETY <= len(words) <= 1000:
+        return {}
+    return {"distinct_word_ratio": len({word.casefold() for word in words}) / len(words)}
+
+
+def _lines(lines: list[str]) -> dict[str, float]:
+    if len(lines) < LINES_TO_JUDGE:
+        return {}
+    count = len(lines)
+    return {
+        "repeated_line_ratio": 1 - len(set(lines)) / count,
+        "bullet_line_ratio": sum(_BULLET.match(line) is not None for line in lines) / count,
+        "ellipsis_line_ratio": sum(line.endswith(_ELLIPSIS_END) for line in lines) / count,
+        "finished_line_ratio": sum(line.endswith(_SENTENCE_END) for line in lines) / count,
+        "short_line_ratio": sum(len(line) < SHORT_LINE_CHARS for line in lines) / count,
+    }
+
+
+def _prose(text: str, words: list[str], language: str) -> dict[str, float]:
+    ideographs = 0 if text.isascii() else len(_IDEOGRAPH.findall(text))
+    is_chinese = ideographs * 2 > len(words)
+    factor = 2 if is_chinese else 1
+    if len(words) < WORDS_OF_PROSE * factor:
+        return {}
+    folded = [word.casefold() for word in words]
+    found = {
+        "top_ngram_ratio": _top_ngram_ratio(folded, TOP_NGRAM * factor),
+        "doubled_ngram_ratio": _doubled_ngram_ratio(folded, DOUBLED_NGRAM * factor),
+        "alphabetic_word_ratio": sum(_LETTER.search(word) is not None for word in words) / len(words),
+    }
+    if not ideographs:
+        found["word_chars"] = sum(map(len, words)) / len(words)
+    if language in STOP_WORDS:
+        found["stop_words"] = float(len(STOP_WORDS[language] & set(folded)))
+    return found
+
+
+def _top_ngram_ratio(words: list[str], size: int) -> float:
+    """Share of the words that the commonest run of `size` words takes up, each word counted once; 0 where no run occurs twice."""
+    grams = list(zip(*(words[place:] for place in range(size)), strict=False))
+    gram, count = Counter(grams).most_common(1)[0]
+    if count == 1:
+        return 0.0
+    return _covered([place for place, each in enumerate(grams) if each == gram], size) / len(words)
+
+
+def _doubled_ngram_ratio(words: list[str], size: int) -> float:
+    """Share of the words within runs of `size` words that occurred before, each word counted once."""
+    seen: set[tuple[str, ...]] = set()
+    places = []
+    for place, gram in enumerate(zip(*(words[start:] for start in range(size)), strict=False)):
+        if gram in seen:
+            places.append(place)
+        seen.add(gram)
+    return _covered(places, size) / len(words)
+
+
+def _covered(places: list[int], size: int) -> int:
+    """How many positions windows of a size cover that begin at ascending places."""
+    covered, end = 0, 0
+    for place in places:
+        covered += place + size - max(place, end)
+        end = place + size
+    return covered
