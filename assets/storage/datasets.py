@@ -205,8 +205,8 @@ def render_card(dataset: FrozenDataset, project: Project, silver_rows: int) -> s
             *table,
             "",
             "Rows whose consensus is below the quorum are not in it; they wait in the labeling queue. Documents that share a source "
-            "document or a near-duplicate cluster share a split; texts that repeat a passage of the test split are left out. The version is a hash of the rows; `manifest.json` lists the hash of "
-            "every file and the increments that the rows come from.",
+            "document or a near-duplicate cluster share a split; texts that repeat a passage of the test split are left out. The "
+            "version is a hash of the rows; `manifest.json` lists the hash of every file and the increments that the rows come from.",
             "",
         ]
     )
