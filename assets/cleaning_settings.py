@@ -111,6 +111,13 @@ class Quality(Section):
     )
 
 
+class Outliers(Section):
+    """From when on a document is flagged as unlike the others of its source; none is dropped for it."""
+
+    min_score: float = Field(6.0, gt=0, description="Robust z-score from which a document is flagged.")
+    max_per_measure: int = Field(200, ge=0, description="Most documents that are flagged by each measure; the farthest ones.")
+
+
 class Cleaning(Section):
     """Thresholds of the cleaning rules, and what becomes of personal data."""
 
@@ -131,4 +138,5 @@ class Cleaning(Section):
         description="Show the texts of these documents, before and after, in the UI. Dagster keeps what it shows, unencrypted: only for "
         "texts that everybody may read. Without it their ids are shown, and `textmill samples` prints the texts.",
     )
+    outliers: Outliers = Outliers()
     pii: PersonalData = PersonalData()

@@ -202,7 +202,7 @@ class Gold(Section):
     min_answers: int = Field(20, ge=1, description="Fewer answers to gold questions are not judged.")
 
 
-QueueStrategy = Literal["uncertainty", "disagreement", "balance", "diversity", "label_issue", "random"]
+QueueStrategy = Literal["uncertainty", "disagreement", "balance", "diversity", "label_issue", "outlier", "random"]
 Consensus = Literal["auto", "majority", "weighted_majority", "one_coin", "dawid_skene", "mace", "ratings", "crowdlab"]
 
 
@@ -236,7 +236,7 @@ class Labeling(Section):
         5000, ge=0, description="Most documents without a confident label that the champion is asked about in one materialization."
     )
     queue_mix: dict[QueueStrategy, Annotated[float, Field(gt=0)]] = Field(
-        {"uncertainty": 0.4, "disagreement": 0.2, "balance": 0.2, "label_issue": 0.1, "random": 0.1},
+        {"uncertainty": 0.4, "disagreement": 0.2, "balance": 0.2, "label_issue": 0.1, "outlier": 0.05, "random": 0.1},
         min_length=1,
         description="Share of the queue that each strategy fills; `{random: 1}` draws documents as they come.",
     )

@@ -292,6 +292,25 @@ TOKENS = Table(
     ("document_id",),
 )
 
+OUTLIER_MEASURES = ("length", "entropy", "symbols", "digits", "addresses", "unknown_words", "meaning")
+
+TEXT_OUTLIERS = Table(
+    "text_outliers",
+    "text_outliers",
+    "One row per clean document and measure by which it is unlike the others of its source; each look replaces the one before.",
+    (
+        DOCUMENT_ID,
+        SOURCE,
+        Column("measure", "VARCHAR", "By what.", allowed=OUTLIER_MEASURES),
+        Column("value", "DOUBLE", "What it has; for `length` the logarithm of its characters."),
+        Column("typical", "DOUBLE", "The median of its source."),
+        Column("score", "DOUBLE", "Robust z-score; 100 stands for more.", minimum=0, maximum=100),
+        Column("explanation", "VARCHAR", "Why, in words."),
+    ),
+    ("document_id", "measure"),
+    may_be_empty=True,
+)
+
 VOTER_KINDS = ("human", "rule", "model")
 VOTE_COLUMNS = (
     Column("vote_id", "VARCHAR", "Hash of document, annotator and answer."),
@@ -448,7 +467,7 @@ ANNOTATOR_AGREEMENT = Table(
     may_be_empty=True,
 )
 
-QUEUE_STRATEGIES = ("uncertainty", "disagreement", "balance", "diversity", "label_issue", "random", "gold")
+QUEUE_STRATEGIES = ("uncertainty", "disagreement", "balance", "diversity", "label_issue", "outlier", "random", "gold")
 QUEUE_REASONS = ("no_votes", "too_few_votes", "low_confidence", "gold", "label_issue")
 
 LABELING_QUEUE = Table(
@@ -731,6 +750,7 @@ TABLES: dict[str, Table] = {
         REJECTED_DOCUMENTS,
         DUPLICATE_INDEX,
         TOKENS,
+        TEXT_OUTLIERS,
         ANNOTATIONS,
         REJECTED_VOTES,
         RULE_VOTES,

@@ -11,9 +11,9 @@ REFRESH = (
 RETRAIN = ("training_dataset", "fine_tuned_model", "evaluation_report", "champion_model")
 SEARCH = ("hyperparameter_search",)
 STUDIES = ("learning_curve", "ablation_report")
-LABEL_ISSUES = ("document_embeddings", "label_issues", "labeling_queue", "pool_predictions", "labeling_tasks")
+ISSUES = ("document_embeddings", "text_outliers", "label_issues", "labeling_queue", "pool_predictions", "labeling_tasks")
 # They cost minutes or hours and change nothing by themselves: no schedule, no sensor and no job for everything runs them.
-ON_DEMAND = (*SEARCH, *STUDIES, "label_issues")
+ON_DEMAND = (*SEARCH, *STUDIES, "label_issues", "text_outliers")
 
 refresh = dg.define_asset_job(
     "refresh", dg.AssetSelection.assets(*REFRESH), description="Collect what is new and bring it through to labels, queue and search index."
@@ -46,8 +46,8 @@ study = dg.define_asset_job(
 
 issues = dg.define_asset_job(
     "issues",
-    dg.AssetSelection.assets(*LABEL_ISSUES),
-    description="On demand: labels that are probably wrong, and a queue that asks about the worst again.",
+    dg.AssetSelection.assets(*ISSUES),
+    description="On demand: labels that are probably wrong, texts that are unlike the others, and a queue that asks about the worst.",
 )
 
 JOBS = [refresh, retrain, everything, search, study, issues]

@@ -14,7 +14,7 @@ from dagster_project.environments import REPOSITORY, read_environment
 
 GROUPS = {
     "collection": {"raw_documents", "raw_annotations"},
-    "cleaning": {"clean_documents", "rejected_documents", "tokens"},
+    "cleaning": {"clean_documents", "rejected_documents", "tokens", "text_outliers"},
     "labeling": {"annotations", "rule_votes", "model_votes", "labeled_documents", "label_issues", "labeling_queue", "labeling_tasks"},
     "storage": {"training_dataset", "search_index"},
     "training": {

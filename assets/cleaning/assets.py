@@ -2,19 +2,21 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import dagster as dg
 import pandas as pd
 
 from assets.cleaning.documents import clean
 from assets.cleaning.duplicates import CANDIDATE_COLUMNS, Deduplicated, deduplicate
+from assets.cleaning.outliers import OUTLIERS_SQL, SAMPLE_SQL, VECTORS_SQL, outlier_table, to_outliers, unlike_in_meaning
 from assets.cleaning.pii.names import open_name_finder
 from assets.cleaning.pii.pseudonyms import Pseudonymizer
 from assets.cleaning.samples import NOTHING, first_of_each, refused_samples, rules_table, samples_table
 from assets.cleaning.shingles import sketch
 from assets.cleaning.tokens import tokenize
 from assets.project import Project
-from assets.schemas import CLEAN_DOCUMENTS, REJECTED_DOCUMENTS, TOKENS
+from assets.schemas import CLEAN_DOCUMENTS, REJECTED_DOCUMENTS, TEXT_OUTLIERS, TOKENS
 from assets.tags import LAKE_POOL
 from assets.wiring import (
     LakehouseResource,
@@ -27,7 +29,8 @@ from assets.wiring import (
     step_of,
     table_options,
 )
-from resources.increments import Step
+from resources.increments import BATCH_ROWS, Step
+from resources.lakehouse import Lakehouse
 from resources.pseudonym_key import PseudonymKey
 
 PACKAGE = "assets.cleaning"
@@ -88,6 +91,36 @@ def tokens(context: dg.AssetExecutionContext, config: Refresh, lakehouse: Lakeho
             step.write("tokens", found)
             step.count(rows_in=len(batch), rows_out=len(found))
     return materialized(step)
+
+
+@dg.asset(deps=["clean_documents", "tokens", "document_embeddings"], **asset_options(TEXT_OUTLIERS, ["duckdb", "sklearn"]))
+def text_outliers(
+    context: dg.AssetExecutionContext, config: Refresh, lakehouse: LakehouseResource, project: ProjectResource
+) -> Materialized:
+    """On demand: documents that are unlike the others of their source, each with its reason in words; the queue asks about them."""
+    options: dict[str, Any] = {"full_refresh": config.full_refresh, "package": PACKAGE}
+    upstream = ["clean_documents", "tokens", "document_embeddings"]
+    metadata = {}
+    with step_of(context, lakehouse, "text_outliers", upstream=upstream, following="snapshot", **options) as step:
+        if step.has_new_input:
+            outliers = find_outliers(lakehouse, project)
+            documents = int(lakehouse.read("SELECT count(*) AS rows FROM clean_documents")["rows"].item())
+            step.write("text_outliers", outliers)
+            step.count(rows_in=documents, rows_out=documents)
+            for measure, rows in outliers["measure"].value_counts().items():
+                step.measure(f"outliers by {measure}", rows)
+            metadata = {"farthest": dg.MetadataValue.md(outlier_table(outliers))}
+    return materialized(step, metadata)
+
+
+def find_outliers(lakehouse: Lakehouse, project: Project) -> pd.DataFrame:
+    """Outliers by what can be counted, and by meaning as far as the project embeds documents."""
+    settings, encoder = project.cleaning.outliers, {"base_model": project.training.base_model}
+    limits = {"min_score": settings.min_score, "limit": settings.max_per_measure}
+    counted = lakehouse.read(OUTLIERS_SQL, limits)
+    vectors = lakehouse.read_batches(VECTORS_SQL, BATCH_ROWS, encoder)
+    unlike = unlike_in_meaning(lakehouse.read(SAMPLE_SQL, encoder), vectors, settings.min_score, settings.max_per_measure)
+    return to_outliers(counted, unlike)
 
 
 def clean_batch(step: Step, raw: pd.DataFrame, project: Project, pseudonymizer: Pseudonymizer, now: datetime) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from assets.cleaning.rules import RULES
 from assets.cleaning_settings import PersonalData
 from assets.project import Project
 from assets.quality.suites import Expectation, Suite, expect_fact, expect_nothing_found, expect_rows, suite
-from assets.schemas import CLEAN_DOCUMENTS, DUPLICATE_INDEX, REJECTED_DOCUMENTS, TOKENS
+from assets.schemas import CLEAN_DOCUMENTS, DUPLICATE_INDEX, REJECTED_DOCUMENTS, TEXT_OUTLIERS, TOKENS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -110,5 +110,20 @@ def tokens(_project: Project) -> Suite:
         TOKENS,
         expect_rows(
             "tokens_are_lower_case", "No token has a capital.", "column_values_to_not_match_regex", column="tokens", regex=r"[A-Z]"
+        ),
+    )
+
+
+def text_outliers(project: Project) -> Suite:
+    """Outliers are as far out as the project asks for."""
+    least = project.cleaning.outliers.min_score
+    return suite(
+        TEXT_OUTLIERS,
+        expect_rows(
+            "outliers_are_far_out",
+            f"Every score is at least {least:g}.",
+            "column_values_to_be_between",
+            column="score",
+            min_value=least,
         ),
     )

@@ -106,7 +106,8 @@ def label_issues(
 
 
 @dg.asset(
-    deps=["labeled_documents", "label_issues", "pool_predictions", "document_embeddings"], **asset_options(LABELING_QUEUE, ["duckdb"])
+    deps=["labeled_documents", "label_issues", "text_outliers", "pool_predictions", "document_embeddings"],
+    **asset_options(LABELING_QUEUE, ["duckdb"]),
 )
 def labeling_queue(
     context: dg.AssetExecutionContext, config: Refresh, lakehouse: LakehouseResource, project: ProjectResource
@@ -116,7 +117,7 @@ def labeling_queue(
         context,
         lakehouse,
         "labeling_queue",
-        upstream=["labeled_documents", "label_issues", "pool_predictions"],
+        upstream=["labeled_documents", "label_issues", "text_outliers", "pool_predictions"],
         following="snapshot",
         full_refresh=config.full_refresh,
         package=PACKAGE,

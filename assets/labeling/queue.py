@@ -9,6 +9,7 @@ mix takes from each in turn by its share:
 - `diversity`: those that are least like each other and like what has a label (`diversity.py`), where documents are embedded;
 - `balance`: first those that seem to have the label which the fewest confident documents have, by the votes or else by the champion;
 - `label_issue`: labels that are probably wrong (`label_issues.py`), worst first, until somebody answered again;
+- `outlier`: documents that are unlike the others of their source (`text_outliers`), the farthest first;
 - `random`: any, by a hash of the id: the part of what people label from which rates can be estimated.
 
 Between them lie gold questions, whose answer is known (`gold.py`): those that the fewest people answered first, in places that nobody can
@@ -51,10 +52,12 @@ WITH waiting AS ({_WAITING_SQL}), labelled AS (
             AS disagreement,
         CASE WHEN label IS NOT NULL THEN row_number() OVER (ORDER BY label IS NULL, coalesce(documents, 0), confidence, document_id) END
             AS balance,
+        CASE WHEN score IS NOT NULL THEN row_number() OVER (ORDER BY score DESC NULLS LAST, document_id) END AS outlier,
         row_number() OVER (ORDER BY hash(document_id), document_id) AS random
     FROM waiting LEFT JOIN labelled USING (label)
+    LEFT JOIN (SELECT document_id, max(score) AS score FROM text_outliers GROUP BY document_id) USING (document_id)
 )
-SELECT * FROM ranked WHERE least(uncertainty, disagreement, balance, random) <= $budget ORDER BY uncertainty
+SELECT * FROM ranked WHERE least(uncertainty, disagreement, balance, outlier, random) <= $budget ORDER BY uncertainty
 """
 
 # They, with their vectors; of very many a fixed sample.
