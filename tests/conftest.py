@@ -37,6 +37,7 @@ SLOW = (
     "tests/test_label_commands.py",
     "tests/test_label_studio_server.py",
     "tests/services/test_api",
+    "tests/test_access_commands.py",
 )
 LABELS = ("negative", "neutral", "positive")
 
