@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, Response
 from fastapi.security import HTTPBearer
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from pydantic import BaseModel
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from assets.project import Project, Role
@@ -22,7 +23,7 @@ from resources.access_store import AccessKey, AccessStore, Identity
 from resources.audit_log import AuditLog
 from resources.lakehouse import Lakehouse, LakehouseError
 from resources.loopback import is_loopback
-from resources.object_store import ObjectStore
+from resources.object_store import ObjectStore, ObjectStoreError
 from resources.search_index import SearchIndex
 from services.body_limit import BodyLimit
 from services.guard import Guard
@@ -36,10 +37,20 @@ TRAINERS: tuple[Role, ...] = ("trainer", "admin")
 ADMINS: tuple[Role, ...] = ("admin",)
 
 _BEARER = HTTPBearer(auto_error=False, description="A token of `textmill token create`.")
+
+
+class Refusal(BaseModel):
+    """Why nothing was answered: what was expected, what was found, what to do."""
+
+    detail: str
+
+
 REFUSALS: dict[int | str, dict[str, Any]] = {
-    401: {"description": "No valid token."},
-    403: {"description": "The token's role may not do this."},
-    429: {"description": "Too many requests."},
+    401: {"model": Refusal, "description": "No valid token."},
+    403: {"model": Refusal, "description": "The token's role may not do this."},
+    422: {"model": Refusal, "description": "The request is not as described here."},
+    429: {"model": Refusal, "description": "Too many requests."},
+    503: {"model": Refusal, "description": "Lakehouse or object store do not answer."},
 }
 
 
@@ -122,15 +133,18 @@ def add_own_endpoints(app: FastAPI, backend: Backend, registry: CollectorRegistr
     """What is about the API itself."""
 
     @app.exception_handler(LakehouseError)
-    def unavailable(_request: Request, _error: LakehouseError) -> JSONResponse:
-        """The message may name folders of the server."""
-        return JSONResponse({"detail": "Expected the lakehouse to answer, found it busy or missing. Try again."}, status_code=503)
+    @app.exception_handler(ObjectStoreError)
+    def unavailable(_request: Request, _error: Exception) -> JSONResponse:
+        """The error's own message may name folders of the server."""
+        return JSONResponse(
+            {"detail": "Expected lakehouse and object store to answer, found one that does not. Try again."}, status_code=503
+        )
 
     @app.exception_handler(RequestValidationError)
     def refuse(_request: Request, error: RequestValidationError) -> JSONResponse:
         """What was wrong, without quoting the request."""
-        problems = [{"loc": [str(part) for part in problem["loc"]], "msg": str(problem["msg"])} for problem in error.errors()]
-        return JSONResponse({"detail": problems}, status_code=422)
+        problems = [f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()]
+        return JSONResponse({"detail": "; ".join(problems)}, status_code=422)
 
     @app.get("/health")
     def health() -> dict[str, str]:

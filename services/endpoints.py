@@ -13,7 +13,7 @@ from assets.schemas import CLEAN_DOCUMENTS
 from resources.access_store import AccessStoreError, Identity
 from resources.object_store import ObjectNotFoundError
 from resources.search_index import SearchIndexError
-from services.api import ANNOTATORS, EVERYBODY, TRAINERS, VOTE_READERS, Backend, allow, check_role
+from services.api import ANNOTATORS, EVERYBODY, TRAINERS, VOTE_READERS, Backend, Refusal, allow, check_role
 from services.downloads import Download, DownloadError, bring_file, list_versions, read_data_manifest, sources_of
 from services.listings import DOCUMENTS, LABELS, PREDICTIONS, QUEUE, VOTES, Listing, page_model, read_page, row_model
 from services.model_queries import show_models, trace_model
@@ -26,7 +26,7 @@ Id = Annotated[str, Path(min_length=1, max_length=200)]
 Version = Annotated[str, Path(pattern="^[0-9a-f]{24}$")]
 Value = Annotated[str | None, Query(max_length=1000)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
-MISSING: dict[int | str, dict[str, Any]] = {404: {"description": "There is none, or none that this token sees."}}
+MISSING: dict[int | str, dict[str, Any]] = {404: {"model": Refusal, "description": "There is none, or none that this token sees."}}
 
 
 class DatasetVersion(BaseModel):
@@ -52,7 +52,7 @@ def add_document_endpoints(app: FastAPI, backend: Backend) -> None:
     """Search, single documents, and the tables that are listed."""
     found_row = row_model(CLEAN_DOCUMENTS, score=(float, Field(description="BM25 score.")))
 
-    @app.get("/search", response_model=list[found_row], responses={409: {"description": "Nothing is indexed yet."}})  # type: ignore[valid-type]
+    @app.get("/search", response_model=list[found_row], responses={409: {"model": Refusal, "description": "Nothing is indexed yet."}})  # type: ignore[valid-type]
     def search(
         identity: Anybody, q: Annotated[str, Query(min_length=1, max_length=1000)], limit: Limit = 10, source: Value = None
     ) -> list[dict[str, Any]]:
@@ -120,10 +120,16 @@ def add_dataset_endpoints(app: FastAPI, backend: Backend) -> None:
     def downloads(identity: Trainer, version: Version) -> list[SignedFile]:
         """Addresses of the files, each good for a short time."""
         check_whole(backend, identity, version)
-        expires = int(time.time()) + backend.project.access.download_seconds
-        files = {name: Download(version, name, identity.token_id, expires) for name in find_manifest(backend, version)["files"]}
-        hashes, key, until = find_manifest(backend, version)["files"], backend.key.read(), datetime.fromtimestamp(expires, UTC)
-        return [SignedFile(name=name, sha256=hashes[name], url=file.path(key), expires_at=until) for name, file in files.items()]
+        expires, key = int(time.time()) + backend.project.access.download_seconds, backend.key.read()
+        return [
+            SignedFile(
+                name=name,
+                sha256=sha256,
+                url=Download(version, name, identity.token_id, expires).path(key),
+                expires_at=datetime.fromtimestamp(expires, UTC),
+            )
+            for name, sha256 in find_manifest(backend, version)["files"].items()
+        ]
 
     @app.get("/datasets/{version}/files/{name}", response_class=FileResponse, responses=MISSING)
     def file(

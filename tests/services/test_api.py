@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from resources.lakehouse import LakehouseError
+from resources.object_store import ObjectStoreError
 from services.downloads import Download
 
 MODEL = "model-" + "a" * 16
@@ -331,12 +332,19 @@ def test_an_error_inside_is_written_down(api, monkeypatch):
     assert api.backend.log.newest(1)[0]["status"] == 500
 
 
-def test_a_lakehouse_that_does_not_answer_is_a_503_without_its_address(api, monkeypatch):
+@pytest.mark.parametrize(
+    ("part", "method", "error", "path"),
+    [
+        ("lakehouse", "read", LakehouseError("Expected the lock of /secret/place"), "/documents"),
+        ("object_store", "get", ObjectStoreError("expected a bucket at /secret/place"), "/datasets/" + "0" * 24),
+    ],
+)
+def test_stores_that_do_not_answer_are_a_503_without_their_address(api, monkeypatch, part, method, error, path):
     def fail(*_, **__):
-        raise LakehouseError("Expected the lock of /secret/place")
+        raise error
 
-    monkeypatch.setattr(type(api.backend.lakehouse), "read", fail)
-    response = api.ask("/documents")
+    monkeypatch.setattr(type(getattr(api.backend, part)), method, fail)
+    response = api.ask(path)
     assert response.status_code == 503
     assert "/secret/place" not in response.text
 
