@@ -92,38 +92,31 @@ def sql(
     from dagster_project.environments import read_environment
     from resources.lake_connection import LakehouseError
     from resources.lake_shell import LakeShell
+    from services.queries import as_json as as_rows
 
     with LakeShell(read_environment().home / "lake") as shell:
-        for statement in [query] if query is not None else read_statements():
+        for text in [query] if query is not None else read_typed():
             try:
-                show_frame(shell.ask(statement), as_json)
+                for statement in shell.split(text):
+                    say(as_rows(shell.ask(statement)), as_json)
             except LakehouseError as error:
                 if query is not None:
                     raise
                 typer.echo(f"textmill: {error}", err=True)
 
 
-def read_statements() -> Iterator[str]:
-    """Statements typed or piped in, each up to its semicolon, until the input ends."""
-    import duckdb
-
-    waiting, is_typed = "", sys.stdin.isatty()
-    if is_typed:
+def read_typed() -> Iterator[str]:
+    """What is typed or piped in, up to a semicolon that ends a line, until the input ends."""
+    waiting = ""
+    if sys.stdin.isatty():
         typer.echo("SELECT …; or SHOW TABLES; ends with a semicolon. Ctrl-D leaves.")
     for line in sys.stdin:
         waiting += line
         if waiting.rstrip().endswith(";"):
-            yield from (statement.query for statement in duckdb.extract_statements(waiting))
+            yield waiting
             waiting = ""
     if waiting.strip():
         yield waiting
-
-
-def show_frame(frame: Any, as_json: bool) -> None:  # noqa: ANN401  # a frame of pandas, which commands import late
-    """Print rows."""
-    from services.queries import as_json as rows_of
-
-    say(rows_of(frame), as_json)
 
 
 def describe_identity(identity: "Identity") -> dict[str, Any]:

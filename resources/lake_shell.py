@@ -58,6 +58,18 @@ class LakeShell:
     def __exit__(self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None) -> None:
         self._open.close()
 
+    @staticmethod
+    def split(sql: str) -> list[str]:
+        """The statements of a text.
+
+        Raises:
+            LakehouseError: It is no SQL; the message says where.
+        """
+        try:
+            return [statement.query for statement in duckdb.extract_statements(sql)]
+        except duckdb.Error as error:
+            raise LakehouseError(str(error)) from error
+
     def ask(self, sql: str) -> pd.DataFrame:
         """The answer to one statement.
 

@@ -87,11 +87,12 @@ def test_a_key_that_is_no_secret_is_refused(home):
 
 def test_sql_answers_as_table_as_json_and_from_a_shell(home):
     assert home.json("sql", "--query", "SELECT document_id, language FROM search_index") == [{"document_id": "1", "language": "zh"}]
-    typed = "SELECT '酒店'\nAS name;\nDROP TABLE x;\nSELECT source FROM search_index"
+    typed = "SELECT '酒店'\nAS name;\nDROP TABLE x;\nSELEKT;\nSELECT source FROM search_index"
     result = home.command("sql", typed=typed)
     assert result.exit_code == 0
     assert [line for line in result.stdout.splitlines() if line] == ["name", "酒店", "source", "shop"]
     assert "found DROP" in result.stderr
+    assert "Parser Error" in result.stderr
 
 
 def test_the_api_is_served_recorded_and_the_record_verified(home):

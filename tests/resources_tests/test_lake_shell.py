@@ -62,6 +62,12 @@ def test_what_does_not_ask_is_refused(shell, statement, message):
     assert len(shell.ask("FROM search_index")) == 2
 
 
+def test_a_text_is_split_into_statements(shell):
+    assert [shell.ask(statement).iloc[0, 0] for statement in shell.split("SELECT 'a;b'; SELECT '酒店';")] == ["a;b", "酒店"]
+    with pytest.raises(LakehouseError, match="Parser Error"):
+        shell.split("SELEKT")
+
+
 def test_writers_go_on_while_a_shell_is_open(shell, folder):
     lakehouse = Lakehouse(folder, list(TABLES.values()))
     (staged,) = lakehouse.staged("search_index")
