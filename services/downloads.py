@@ -74,7 +74,7 @@ def list_versions(lakehouse: Lakehouse, view: View) -> list[dict[str, Any]]:
 
 
 def sources_of(lakehouse: Lakehouse, version: str) -> list[str]:
-    """Sources whose rows a data set version holds; empty when there is no such version."""
+    """Sources whose rows a published data set version holds; empty when there is no such version."""
     sql = "SELECT DISTINCT source FROM lake.history.training_dataset WHERE dataset_version = $version ORDER BY source"
     return list(lakehouse.read(sql, {"version": version})["source"])
 

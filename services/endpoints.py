@@ -154,25 +154,38 @@ def add_dataset_endpoints(app: FastAPI, backend: Backend) -> None:
         return FileResponse(path, filename=f"{version}-{name}", background=BackgroundTask(path.unlink))
 
 
-def find_manifest(backend: Backend, version: str) -> dict[str, Any]:
-    """The manifest of a data set version.
+def find_sources(backend: Backend, version: str) -> list[str]:
+    """Sources of a data set version that was published: files of one that no audit approved may lie in the store.
 
     Raises:
         HTTPException: 404 when there is none.
     """
+    sources = sources_of(backend.lakehouse, version)
+    if not sources:
+        raise HTTPException(404, f"Expected a published data set version, found {version}. `GET /datasets` lists them.")
+    return sources
+
+
+def find_manifest(backend: Backend, version: str) -> dict[str, Any]:
+    """The manifest of a published data set version.
+
+    Raises:
+        HTTPException: 404 when there is none.
+    """
+    find_sources(backend, version)
     try:
         return read_data_manifest(backend.object_store, version)
     except ObjectNotFoundError as error:
-        raise HTTPException(404, f"Expected a data set version, found {version} in none. `GET /datasets` lists them.") from error
+        raise HTTPException(404, f"Expected the manifest of data set {version}, found it gone.") from error
 
 
 def check_whole(backend: Backend, identity: Identity, version: str) -> None:
     """Make sure that an identity may see every row of a data set as it is.
 
     Raises:
-        HTTPException: 403 when some is hidden or masked for it.
+        HTTPException: 403 when some is hidden or masked for it; 404 when there is no such data set.
     """
-    if not backend.view(identity).reads_whole(sources_of(backend.lakehouse, version)):
+    if not backend.view(identity).reads_whole(find_sources(backend, version)):
         raise HTTPException(403, "Expected a token that sees every row of the data set unmasked, found one that does not.")
 
 

@@ -123,7 +123,7 @@ def test_filters_keep_what_is_asked_for(api, path, params, kept):
         ("/documents/nobody", 404, "Expected the id of a clean document that this token sees, found none"),
         ("/lineage/nobody", 404, "Expected the id of a document or model that this token sees, found none"),
         ("/lineage/model-nobody", 404, "Expected the id of a document or model that this token sees, found none"),
-        ("/datasets/" + "0" * 24, 404, "Expected a data set version, found 0+ in none"),
+        ("/datasets/" + "0" * 24, 404, "Expected a published data set version, found 0+"),
         ("/datasets/..", 404, "Not Found"),
         ("/nowhere", 404, "Not Found"),
     ],
@@ -289,8 +289,19 @@ def test_an_address_opens_nothing_once_its_time_or_its_token_is_over(api, versio
 def test_files_that_are_gone_are_said_to_be_gone(api, version, monkeypatch, tmp_path):
     url = files_of(api, version)["dev.parquet"]["url"]
     monkeypatch.setattr(api.backend.object_store, "root", tmp_path)
-    response = api.ask(url, None)
-    assert (response.status_code, response.json()["detail"]) == (404, f"Expected dev.parquet of data set {version}, found it gone.")
+    assert api.ask(url, None).json()["detail"] == f"Expected dev.parquet of data set {version}, found it gone."
+    assert api.ask(f"/datasets/{version}").json()["detail"] == f"Expected the manifest of data set {version}, found it gone."
+
+
+def test_files_of_a_data_set_that_no_audit_approved_are_nobodys(api, monkeypatch, tmp_path):
+    refused = "f" * 24
+    monkeypatch.setattr(api.backend.object_store, "root", tmp_path)
+    for name in ("manifest.json", "train.parquet"):
+        api.backend.object_store.put(f"datasets/{refused}/{name}", b"{}")
+    identity = api.backend.store.find(api.tokens["admin"])
+    address = Download(refused, "train.parquet", identity.token_id, 2**40).path(api.backend.key.read())
+    answers = [api.ask(f"/datasets/{refused}"), api.ask(f"/datasets/{refused}/downloads", method="POST"), api.ask(address, None)]
+    assert [answer.status_code for answer in answers] == [404] * 3
 
 
 # What is written down.
@@ -336,15 +347,15 @@ def test_an_error_inside_is_written_down(api, monkeypatch):
     ("part", "method", "error", "path"),
     [
         ("lakehouse", "read", LakehouseError("Expected the lock of /secret/place"), "/documents"),
-        ("object_store", "get", ObjectStoreError("expected a bucket at /secret/place"), "/datasets/" + "0" * 24),
+        ("object_store", "get", ObjectStoreError("expected a bucket at /secret/place"), "/datasets/{version}"),
     ],
 )
-def test_stores_that_do_not_answer_are_a_503_without_their_address(api, monkeypatch, part, method, error, path):
+def test_stores_that_do_not_answer_are_a_503_without_their_address(api, monkeypatch, version, part, method, error, path):
     def fail(*_, **__):
         raise error
 
     monkeypatch.setattr(type(getattr(api.backend, part)), method, fail)
-    response = api.ask(path)
+    response = api.ask(path.replace(VERSION, version))
     assert response.status_code == 503
     assert "/secret/place" not in response.text
 
