@@ -102,10 +102,15 @@ class DataClient:
         """Models, newest first."""
         return pd.DataFrame(self._ask("/models"))
 
-    def lineage(self, thing: str) -> dict[str, pd.DataFrame]:
-        """Where a document or a model comes from, table by table."""
-        found: dict[str, Any] = self._ask(f"/lineage/{quote(thing, safe='')}")
-        return {name: pd.json_normalize(rows, max_level=0) for name, rows in found.items() if isinstance(rows, list | dict)}
+    def model(self, name: str = "champion") -> dict[str, Any]:
+        """Where a model, by id or alias, comes from: recipe, data set, decisions, increments."""
+        found: dict[str, Any] = self._ask(f"/lineage/{quote(name, safe='')}")
+        return found
+
+    def lineage(self, document_id: str) -> dict[str, pd.DataFrame]:
+        """Where a document comes from and what it went into, table by table."""
+        found: dict[str, Any] = self._ask(f"/lineage/{quote(document_id, safe='')}")
+        return {name: pd.DataFrame(rows) for name, rows in found.items()}
 
     def _rows(self, name: str, limit: int | None, filters: dict[str, str]) -> pd.DataFrame:
         """All rows of a listing, or those of the first `limit` documents."""

@@ -74,6 +74,12 @@ def test_lineage_is_a_frame_per_table(mill_of, served):
     assert len(lineage["annotations"]) == 3
 
 
+def test_a_model_tells_its_data_set(mill_of):
+    mill = mill_of("viewer")
+    assert mill.model(MODEL)["data_set"]["version"] == mill.datasets()["dataset_version"].item()
+    assert mill.model("candidate")["model"]["model_id"] == MODEL
+
+
 def test_a_refusal_is_an_error_with_the_reason(mill_of):
     with pytest.raises(DataAccessError, match=r"GET /votes: 403 .*found the role viewer"):
         mill_of("viewer").votes()
