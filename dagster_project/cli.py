@@ -151,7 +151,7 @@ def samples(
     as_json: JsonOption = False,
 ) -> None:
     """What cleaning changed and refused: a few texts of each rule, as they came and as they are."""
-    from dagster_project.queries import sample_rules
+    from services.queries import sample_rules
 
     say(sample_rules(resource("lakehouse"), rule, limit), as_json)
 
