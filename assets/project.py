@@ -272,6 +272,30 @@ class Storage(Section):
     split_salt: str = Field("textmill-1", description="Changing it draws other splits.")
 
 
+Role = Literal["viewer", "annotator", "trainer", "admin"]
+
+
+class Access(Section):
+    """What the data access API shows to whom, and how much at a time. Tokens are made with `textmill token create`."""
+
+    sources: dict[Role, tuple[str, ...]] = Field({}, description="Sources whose rows a role sees; a role that is not named sees all.")
+    restricted_sources: tuple[str, ...] = Field(
+        (), description="Sources whose texts, titles and addresses are hidden, and not searched, but for `restricted_text_roles`."
+    )
+    restricted_text_roles: tuple[Role, ...] = Field(("admin",), description="Roles that read the texts of `restricted_sources`.")
+    raw_text_roles: tuple[Role, ...] = Field(
+        ("admin",), description="Roles whose lineage has the text as it was collected, before personal data was replaced."
+    )
+    pseudonym_roles: tuple[Role, ...] = Field(
+        ("trainer", "admin"),
+        description="Roles that see who voted, and which pseudonym stands in a text; others see keyed names of people, and only what kind "
+        "of personal data was replaced.",
+    )
+    requests_per_minute: int = Field(600, ge=1, description="Most requests of one token, or of one address without a valid one.")
+    max_body_bytes: int = Field(100_000, gt=0, description="Longer requests are refused.")
+    download_seconds: int = Field(300, ge=1, le=86_400, description="How long a signed download address is good for.")
+
+
 class Project(Section):
     """A whole project file."""
 
@@ -291,6 +315,7 @@ class Project(Section):
     promotion: Promotion = Promotion()
     search: Search = Search()
     studies: Studies = Studies()
+    access: Access = Access()
 
     @model_validator(mode="after")
     def source_names_are_distinct(self) -> Self:
@@ -299,6 +324,15 @@ class Project(Section):
         doubled = sorted({name for name in names if names.count(name) > 1})
         if doubled:
             raise ValueError(f"expected distinct source names, found {doubled} more than once")
+        return self
+
+    @model_validator(mode="after")
+    def access_is_to_known_sources(self) -> Self:
+        """A misspelt source must not leave texts open that were meant to be hidden."""
+        named = {*self.access.restricted_sources, *(name for names in self.access.sources.values() for name in names)}
+        unknown = sorted(named - {source.name for source in self.sources})
+        if unknown:
+            raise ValueError(f"access: expected sources out of {[source.name for source in self.sources]}, found {unknown}")
         return self
 
     @model_validator(mode="after")

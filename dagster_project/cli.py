@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from dagster_project.access_commands import audit_app, serve_data, sql, token_app
 from dagster_project.configuration import ConfigurationError
 from dagster_project.label_commands import label_app, webhook
 from dagster_project.model_commands import MODEL_COMMANDS
@@ -150,7 +151,7 @@ def samples(
     as_json: JsonOption = False,
 ) -> None:
     """What cleaning changed and refused: a few texts of each rule, as they came and as they are."""
-    from dagster_project.queries import sample_rules
+    from services.queries import sample_rules
 
     say(sample_rules(resource("lakehouse"), rule, limit), as_json)
 
@@ -163,7 +164,7 @@ def search(
     as_json: JsonOption = False,
 ) -> None:
     """Find clean documents by their words."""
-    from dagster_project.queries import search_documents
+    from services.queries import search_documents
 
     say(search_documents(resource("lakehouse"), resource("index"), query, limit, source), as_json)
 
@@ -171,8 +172,8 @@ def search(
 @app.command()
 def why(document_id: Annotated[str, typer.Argument(help="Id of a document or of a model.")], as_json: JsonOption = True) -> None:
     """Trace a document (or a model): raw bytes, revisions, refusal or cluster, votes, label, data set, and the increments behind them."""
-    from dagster_project.model_lifecycle import trace_model
-    from dagster_project.queries import trace_document
+    from services.model_queries import trace_model
+    from services.queries import trace_document
 
     is_model = document_id.startswith("model-")
     traced = trace_model(resource("lakehouse"), resource("object_store"), document_id) if is_model else None
@@ -182,7 +183,7 @@ def why(document_id: Annotated[str, typer.Argument(help="Id of a document or of 
 @app.command()
 def report(as_json: JsonOption = False) -> None:
     """Headline of the newest evaluation report, and where the report lies."""
-    from dagster_project.queries import newest_report
+    from services.queries import newest_report
 
     found = newest_report(resource("lakehouse"), resource("object_store"))
     if as_json:
@@ -191,9 +192,11 @@ def report(as_json: JsonOption = False) -> None:
     print(f"\n{found.headline}\n\nReport: {found.location}")
 
 
-for command in (*MODEL_COMMANDS, webhook):
+for command in (*MODEL_COMMANDS, webhook, serve_data, sql):
     app.command()(command)
 app.add_typer(label_app, name="label")
+app.add_typer(token_app, name="token")
+app.add_typer(audit_app, name="audit")
 
 
 def resource(role: str) -> Any:  # noqa: ANN401  # one of several kinds, by role
@@ -253,6 +256,7 @@ def main() -> None:
     """Entry point: errors that users can mend are printed without a traceback."""
     from assets.training.manifests import ModelFolderError
     from dagster_project.demo import DemoError
+    from resources.key_file import KeyFileError
     from resources.lakehouse import LakehouseError
     from resources.object_store import ObjectStoreError
     from resources.search_index import SearchIndexError
@@ -262,6 +266,7 @@ def main() -> None:
     except (
         ConfigurationError,
         DemoError,
+        KeyFileError,
         LakehouseError,
         ModelFolderError,
         ObjectStoreError,

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from assets.project import Project
 from assets.schemas import TABLES
@@ -22,6 +22,10 @@ from resources.object_store import open_object_store
 from resources.pseudonym_key import PseudonymKey, PseudonymKeyError
 from resources.search_index import SearchIndex
 
+if TYPE_CHECKING:
+    from resources.access_store import AccessKey, AccessStore
+    from resources.audit_log import AuditLog
+
 DEFAULT_CONFIG = "config/demo.yaml"
 DEFAULT_HOME = ".textmill"
 DEFAULT_DEMO_PORT = 8731
@@ -30,6 +34,7 @@ LABEL_STUDIO_VARIABLE = "TEXTMILL_LABEL_STUDIO_URL"
 WEBHOOK_URL_VARIABLE, WEBHOOK_SECRET_VARIABLE = "TEXTMILL_WEBHOOK_URL", "TEXTMILL_WEBHOOK_SECRET"  # the variables' names
 LLM_KEY_VARIABLE = "TEXTMILL_LLM_API_KEY"  # the variable's name
 PSEUDONYM_KEY_VARIABLE = "TEXTMILL_PSEUDONYM_KEY"  # the variable's name
+ACCESS_KEY_VARIABLE = "TEXTMILL_ACCESS_KEY"  # the variable's name
 LABEL_STUDIO_TOKEN_VARIABLE = "TEXTMILL_LABEL_STUDIO_TOKEN"  # the variable's name
 MLFLOW_SETTINGS = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 LEAST_SECRET_CHARS = 16
@@ -54,6 +59,8 @@ class Environment:
         webhook: `TEXTMILL_WEBHOOK_URL`, `TEXTMILL_WEBHOOK_SECRET`: where the labeling server says that somebody annotated; None nowhere.
         llm_api_key: `TEXTMILL_LLM_API_KEY`: key of the language model that votes; the project file cannot name it.
         pseudonym_key: `TEXTMILL_PSEUDONYM_KEY`: secret of pseudonyms; None makes one and keeps it. The project file cannot name it.
+        access_store_url: `TEXTMILL_ACCESS_STORE_URL`: where tokens and audit log are kept; None keeps them in `home`.
+        access_key: `TEXTMILL_ACCESS_KEY`: secret of the audit log; None makes one and keeps it. The project file cannot name it.
     """
 
     name: str
@@ -69,6 +76,8 @@ class Environment:
     llm_api_key: str | None = field(default=None, repr=False)
     pseudonym_key: str | None = field(default=None, repr=False)
     webhook: Webhook | None = None
+    access_store_url: str | None = field(default=None, repr=False)
+    access_key: str | None = field(default=None, repr=False)
 
     @property
     def dagster_home(self) -> Path:
@@ -91,7 +100,8 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
     if not port.isdecimal() or not 0 < int(port) < 65536:
         raise ConfigurationError(f"TEXTMILL_DEMO_PORT: expected a port from 1 to 65535, found {port!r}")
     token, key = given.pop(LABEL_STUDIO_TOKEN_VARIABLE, None), given.pop(LLM_KEY_VARIABLE, None)
-    pseudonym_key = given.pop(PSEUDONYM_KEY_VARIABLE, None)
+    pseudonym_key, access_key = given.pop(PSEUDONYM_KEY_VARIABLE, None), given.pop(ACCESS_KEY_VARIABLE, None)
+    access_store_url = given.pop("TEXTMILL_ACCESS_STORE_URL", None)
     webhook = _read_webhook(given)
     return Environment(
         name=name,
@@ -107,6 +117,8 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
         llm_api_key=key or None,
         pseudonym_key=pseudonym_key or None,
         webhook=webhook,
+        access_store_url=access_store_url or None,
+        access_key=access_key or None,
     )
 
 
@@ -192,3 +204,21 @@ RESOURCES: dict[str, Callable[[Environment, Project], dict[str, Any]]] = {"embed
 def build_resources(environment: Environment, project: Project) -> dict[str, Any]:
     """The resources of an environment, by role."""
     return RESOURCES[environment.name](environment, project)
+
+
+def open_access(environment: Environment) -> tuple["AccessStore", "AuditLog", "AccessKey"]:
+    """Tokens, audit log and their key: of the data access API only, so not among the resources of the graph.
+
+    Raises:
+        ConfigurationError: The given key is too short.
+    """
+    from resources.access_store import AccessKey, AccessKeyError, AccessStore
+    from resources.audit_log import AuditLog
+
+    folder = environment.home / "access"
+    url = environment.access_store_url or f"sqlite:///{folder / 'access.sqlite'}"
+    try:
+        key = AccessKey(folder / "access.key", environment.access_key)
+    except AccessKeyError as error:
+        raise ConfigurationError(f"{ACCESS_KEY_VARIABLE}: {error}") from error
+    return AccessStore(url), AuditLog(url, key, folder / "audit.head"), key

@@ -19,7 +19,7 @@ def models(
     as_json: JsonOption = False,
 ) -> None:
     """Models with their aliases (candidate, champion, previous), scores and what was decided about them."""
-    from dagster_project.model_lifecycle import show_models, trace_model
+    from services.model_queries import show_models, trace_model
 
     resources = open_resources()
     if model is None:

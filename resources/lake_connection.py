@@ -34,20 +34,22 @@ class ConcurrentIncrementError(LakehouseError):
     """Somebody else wrote the same asset in the meantime; running again finds the new state."""
 
 
-def connect(folder: Path, memory_limit: str, spill: Path) -> duckdb.DuckDBPyConnection:
+def connect(folder: Path, memory_limit: str, spill: Path, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
     """A DuckDB of its own with the lakehouse attached as `lake`.
 
     Args:
         folder: The lakehouse.
         memory_limit: Memory that DuckDB may take before it spills, as DuckDB writes it.
         spill: Folder for spilled rows, of this connection alone: DuckDB names its spill files alike in every process.
+        read_only: Nothing can be written; there must be a lakehouse.
     """
     (folder / "data").mkdir(parents=True, exist_ok=True, mode=0o700)
     connection = open_duckdb(memory_limit, spill)
     catalog = folder / "catalog.sqlite"
     # The catalog remembers where its files lay when it was made; they lie beside it, wherever the folder was moved to.
     path = f"DATA_PATH '{quoted(folder / 'data')}', OVERRIDE_DATA_PATH true"
-    connection.execute(f"ATTACH 'ducklake:sqlite:{quoted(catalog)}' AS lake ({path}, ENCRYPTED, DATA_INLINING_ROW_LIMIT 0)")
+    more = ", READ_ONLY" if read_only else ""
+    connection.execute(f"ATTACH 'ducklake:sqlite:{quoted(catalog)}' AS lake ({path}, ENCRYPTED, DATA_INLINING_ROW_LIMIT 0{more})")
     catalog.chmod(0o600)  # it holds the file keys, and per column the smallest and the largest value, in clear
     return connection
 

@@ -3,72 +3,19 @@
 What a pseudonym is does not belong here (see `assets/cleaning/pii/pseudonyms.py`).
 """
 
-import os
-import secrets
-import tempfile
-from pathlib import Path
-
-KEY_BYTES = 32
-MIN_KEY_BYTES = 16
+from resources.key_file import KeyFile, KeyFileError
 
 
-class PseudonymKeyError(Exception):
+class PseudonymKeyError(KeyFileError):
     """There is no usable key."""
 
 
-class PseudonymKey:
-    """The key of an installation. Nothing is read or written before it is asked for.
+class PseudonymKey(KeyFile):
+    """The key of an installation.
 
     Who has the key can find out whose pseudonym one is by trying values; who loses it gets other pseudonyms for the same people from
     then on. It is kept, protected and backed up as the catalog with the file keys is.
     """
 
-    def __init__(self, file: Path, given: str | None = None) -> None:
-        """Nothing happens yet.
-
-        Args:
-            file: Where a key is kept that the environment does not give.
-            given: The key of the environment.
-
-        Raises:
-            PseudonymKeyError: The given key is too short to be a secret.
-        """
-        if given is not None and len(given.encode()) < MIN_KEY_BYTES:
-            raise PseudonymKeyError(
-                f"expected a secret of {MIN_KEY_BYTES} bytes or more, found {len(given.encode())}; make one with `openssl rand -hex 32`"
-            )
-        self._file = file
-        self._given = given
-
-    def read(self) -> bytes:
-        """The key; one is made on first use.
-
-        Raises:
-            PseudonymKeyError: The file holds no whole key.
-        """
-        if self._given is not None:
-            return self._given.encode()
-        if not self._file.exists():
-            self._make()
-        key = self._file.read_bytes()
-        if len(key) != KEY_BYTES:
-            raise PseudonymKeyError(
-                f"expected a key of {KEY_BYTES} bytes in {self._file}, found {len(key)} bytes; restore the file from a backup, "
-                "or remove it and rebuild with full_refresh: true, which gives every person a new pseudonym"
-            )
-        return key
-
-    def _make(self) -> None:
-        """Make a key, whole or not at all; of two processes at once the first one's stays."""
-        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor, name = tempfile.mkstemp(dir=self._file.parent)  # readable by the owner only
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(secrets.token_bytes(KEY_BYTES))
-                file.flush()
-                os.fsync(file.fileno())
-            os.link(name, self._file)
-        except FileExistsError:
-            return
-        finally:
-            Path(name).unlink()
+    error = PseudonymKeyError
+    when_lost = "remove it and rebuild with full_refresh: true, which gives every person a new pseudonym"

@@ -36,6 +36,8 @@ SLOW = (
     "tests/test_model_commands.py",
     "tests/test_label_commands.py",
     "tests/test_label_studio_server.py",
+    "tests/services/test_api",
+    "tests/test_access_commands.py",
 )
 LABELS = ("negative", "neutral", "positive")
 
@@ -158,6 +160,18 @@ def declare_files(folder: Path):
         }
 
     return make
+
+
+@pytest.fixture(scope="session")
+def open_test_platform():
+    """Opens an empty platform in a folder."""
+    return open_platform
+
+
+@pytest.fixture(scope="session")
+def declare_test_files():
+    """Makes sources of JSONL files in a folder."""
+    return declare_files
 
 
 @pytest.fixture

@@ -74,7 +74,7 @@ PRODUCT = [*files_of("assets"), *files_of("resources"), *files_of("dagster_proje
 PURE = [path for stage in STAGES for path in files_of(f"assets/{stage}") if path.name not in WIRING | {"__init__.py"}]
 
 
-@pytest.mark.parametrize("path", [*files_of("assets"), *files_of("resources")], ids=relative)
+@pytest.mark.parametrize("path", [*files_of("assets"), *files_of("resources"), *files_of("services")], ids=relative)
 def test_nothing_imports_the_assembly(path):
     assert not [module for module in imports_of(path) if begins_with(module, ["dagster_project"])]
 

@@ -160,6 +160,15 @@ def test_the_examples_of_the_labeling_guide_are_projects(tmp_path):
     assert [functions[name](document) for name in ("refund", "asks_for_help", "thanks")] == ["negative", "negative", None]
 
 
+def test_the_example_of_the_data_access_guide_is_a_project():
+    (example,) = blocks("docs/data_access.md", "yaml")
+    demo = yaml.safe_load(read("config/demo.yaml").replace("${TEXTMILL_DEMO_PORT}", "1"))
+    sources = [{**demo["sources"][0], "name": name} for name in ("tickets", "news", "reviews")]
+    access = Project.model_validate(demo | {"sources": sources} | yaml.safe_load(example)).access
+    assert access.sources == {"viewer": ("tickets", "news")}
+    assert access.restricted_sources == ("tickets",)
+
+
 def test_the_pictured_graph_is_the_graph(definitions):
     graph = definitions.resolve_asset_graph()
     edges = {(parent.to_user_string(), key.to_user_string()) for key in graph.get_all_asset_keys() for parent in graph.get(key).parent_keys}

@@ -18,10 +18,11 @@ from assets.training.gate.promotion import Decision
 from assets.training.manifests import ModelFolderError, write_manifest
 from assets.training.registry import RegistryError, decision_row
 from dagster_project.cli import app
-from dagster_project.model_lifecycle import bring_model, promote, roll_back, show_models
+from dagster_project.model_lifecycle import bring_model, promote, roll_back
 from resources.increments import increment
 from resources.lakehouse import Lakehouse
 from resources.object_store import LocalObjectStore
+from services.model_queries import show_models
 
 ROOT = Path(__file__).resolve().parents[1]
 START = datetime(2026, 1, 1, tzinfo=UTC)

@@ -52,7 +52,7 @@ def test_texts_in_both_languages_are_collected_cleaned_labelled_and_found(settle
 
 
 def test_search_finds_chinese_and_english(settled):
-    from dagster_project.queries import search_documents
+    from services.queries import search_documents
 
     for query, beginning in (("wonderful screens", "I love"), ("酒店服务", "这家酒店")):
         (hit,) = search_documents(settled.lakehouse, settled.resources["index"], query, 5, None)
@@ -218,7 +218,7 @@ def test_replay_parses_stored_bytes_with_todays_settings_and_no_request(small, t
 
 
 def test_a_document_can_be_traced_to_its_bytes_votes_and_code(settled):
-    from dagster_project.queries import trace_document
+    from services.queries import trace_document
 
     document_id = settled.rows("clean_documents WHERE external_id = '甲'", "document_id")[0][0]
     trace = trace_document(settled.lakehouse, document_id)
@@ -230,7 +230,7 @@ def test_a_document_can_be_traced_to_its_bytes_votes_and_code(settled):
 
 
 def test_an_unknown_document_says_where_to_look(settled):
-    from dagster_project.queries import trace_document
+    from services.queries import trace_document
 
     with pytest.raises(LookupError, match=r"Expected a document id, found 'nobody' in none of .* `textmill search` prints ids"):
         trace_document(settled.lakehouse, "nobody")

@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from assets.cleaning.samples import changed_samples, first_of_each, refused_samples, rules_table, samples_table
 from dagster_project.cli import app
-from dagster_project.queries import sample_rules
+from services.queries import sample_rules
 
 MEASURED = pd.DataFrame(
     {

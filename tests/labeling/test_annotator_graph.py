@@ -4,7 +4,7 @@ import pytest
 
 from assets.labeling.sheets import QUEUE_SQL
 from assets.project import Project
-from dagster_project.queries import trace_document
+from services.queries import trace_document
 
 TEXTS = [
     ("Wonderful lamp, I love how bright it is", "negative"),

@@ -8,7 +8,7 @@ from assets.label_studio import title_of
 from assets.labeling.sheets import Answer
 from assets.project import Project
 from dagster_project.label_commands import answered_by, keep
-from dagster_project.queries import trace_document
+from services.queries import trace_document
 
 GOOD = ["Wonderful lamp, lovely light", "I love this great phone", "这部手机很好用，我很喜欢", "屏幕漂亮，非常满意"]
 BAD = ["Awful cable, broke at once", "Terrible phone, a waste of money", "太差了，用一天就坏，失望", "质量很糟糕，要退货"]

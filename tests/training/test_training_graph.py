@@ -9,7 +9,7 @@ from assets.labeling.stopping import HISTORY_SQL
 from assets.training.registry import RegistryError
 from dagster_project.automation import build_retrain_sensor
 from dagster_project.model_lifecycle import roll_back
-from dagster_project.queries import newest_report
+from services.queries import newest_report
 
 PLAIN = ["the", "film", "is", "a", "table", "电", "影", "是", "桌", "子"]
 DECISIVE = (("bad", "awful", "坏"), ("table", "桌", "film"), ("good", "lovely", "好"))

@@ -1,0 +1,93 @@
+"""The client for notebooks, over a real server on the loopback interface."""
+
+import socket
+import threading
+from contextlib import contextmanager
+
+import pytest
+import uvicorn
+
+from services.client import DataAccessError, connect
+
+MODEL = "model-" + "a" * 16
+
+
+@contextmanager
+def listening(app):
+    """The address of the app, served by a thread."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", ws="none"))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+        listener.listen()
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def mill_of(api):
+    with listening(api.app) as url:
+        yield lambda role: connect(url, api.tokens.get(role, role))
+
+
+def test_frames_hold_what_is_published(mill_of, served, monkeypatch):
+    monkeypatch.setattr("services.client.PAGE_DOCUMENTS", 7)
+    mill = mill_of("trainer")
+    assert list(mill.documents()["document_id"]) == [row[0] for row in served.rows("clean_documents", "document_id")]
+    assert list(mill.labels(source="hotel", label="positive")["label"].unique()) == ["positive"]
+    assert set(mill.votes(limit=2).groupby("document_id").size()) == {3}
+    assert list(mill.predictions()["model_id"]) == [MODEL, MODEL]
+    assert list(mill.models()["model"]) == [MODEL]
+
+
+@pytest.mark.parametrize(("query", "source"), [("lovely violin", "shop"), ("酒店", "hotel")])
+def test_search_in_both_languages(mill_of, query, source):
+    assert set(mill_of("viewer").search(query)["source"]) == {source}
+
+
+def test_data_sets_are_fetched_checked_and_read(mill_of, served):
+    mill = mill_of("trainer")
+    (version,) = mill.datasets()["dataset_version"]
+    frames = [mill.dataset(version, split) for split in ("train", "dev", "test")]
+    assert [len(frame) for frame in frames] == list(mill.manifest(version)["splits"].values())
+    assert sorted(mill.dataset()["document_id"]) == [row[0] for row in served.rows("training_dataset WHERE split = 'train'", "document_id")]
+
+
+def test_other_bytes_than_the_manifests_are_refused(mill_of, monkeypatch):
+    monkeypatch.setattr("services.endpoints.read_data_manifest", lambda *_: {"files": {"train.parquet": "0" * 64}})
+    with pytest.raises(DataAccessError, match=r"Expected train.parquet of [0-9a-f]+ as its manifest says, found other bytes"):
+        mill_of("trainer").dataset()
+
+
+def test_no_data_set_says_what_to_do(mill_of, monkeypatch):
+    monkeypatch.setattr("services.endpoints.list_versions", lambda *_: [])
+    with pytest.raises(DataAccessError, match="Expected a data set version, found none"):
+        mill_of("trainer").dataset()
+
+
+def test_lineage_is_a_frame_per_table(mill_of, served):
+    document_id = served.rows("clean_documents WHERE source = 'hotel' AND external_id = 'n1'", "document_id")[0][0]
+    lineage = mill_of("viewer").lineage(document_id)
+    assert list(lineage["pool_predictions"]["model_id"]) == [MODEL]
+    assert len(lineage["annotations"]) == 3
+
+
+def test_a_model_tells_its_data_set(mill_of):
+    mill = mill_of("viewer")
+    assert mill.model(MODEL)["data_set"]["version"] == mill.datasets()["dataset_version"].item()
+    assert mill.model("candidate")["model"]["model_id"] == MODEL
+
+
+def test_a_refusal_is_an_error_with_the_reason(mill_of):
+    with pytest.raises(DataAccessError, match=r"GET /votes: 403 .*found the role viewer"):
+        mill_of("viewer").votes()
+    with pytest.raises(DataAccessError, match=r"GET /labels: 401 .*Expected a valid token"):
+        mill_of("tm_wrong").labels()
+
+
+@pytest.mark.parametrize("url", ["http://data.example", "http://10.0.0.1:8734", "ftp://data.example"])
+def test_a_token_is_not_sent_in_clear(url):
+    with pytest.raises(DataAccessError, match="Expected an https:// address, or one of this machine"):
+        connect(url, "tm_x")
