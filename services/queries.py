@@ -25,6 +25,7 @@ TRACED_TABLES = (
     "model_votes",
     "labeled_documents",
     "label_issues",
+    "text_outliers",
     "training_dataset",
     "label_predictions",
     "pool_predictions",

@@ -1,0 +1,168 @@
+"""The near-duplicate stage, raw text in, clusters out, beside datasketch: speed, recall and precision, growth, and a boilerplate cluster.
+
+    python -m benchmarks.near_duplicates [--documents 100000] [--peer-documents 20000] [--repeat 3] [--json]
+
+Texts of about 800 bytes are drawn from a vocabulary with the frequencies of real text (Zipf); one in ten repeats an earlier one with a few
+words exchanged, so that the true Jaccard similarity of each planted pair is known from its shingles. Ours sketches, finds candidates,
+verifies them and decides; the peer (datasketch's `MinHash` with 128 permutations and `MinHashLSH` at 0.8) sketches the same shingles as
+strings and looks them up. Both run on one thread, in turn; the peer on fewer documents, since it is its documents a second that count.
+`datasketch` has to be installed for its rows: `pip install datasketch`.
+"""
+
+import argparse
+import time
+import tracemalloc
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from importlib import import_module
+from importlib.util import find_spec
+
+import numpy as np
+import pandas as pd
+
+from assets.cleaning.duplicates import CANDIDATE_COLUMNS, Deduplicated, deduplicate
+from assets.cleaning.shingles import jaccard, shingle_set, sketch
+from assets.schemas import CLEAN_DOCUMENTS
+from benchmarks.table import Row, print_rows
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+THRESHOLD = 0.8
+WORDS_PER_TEXT = 130
+VOCABULARY = 50_000
+DUPLICATE_SHARE = 0.1
+BOILERPLATE = 20_000
+SEED = 7
+
+
+def make_texts(count: int, seed: int = SEED) -> tuple[list[str], list[tuple[int, int]]]:
+    """Texts, and pairs (later, earlier) of which the later one repeats the earlier one with 0 to 12 words exchanged."""
+    random = np.random.default_rng(seed)
+    letters = np.array(list("abcdefghijklmnopqrstuvwxyz"))
+    vocabulary = np.array(["".join(random.choice(letters, size)) for size in random.integers(3, 10, VOCABULARY)])
+    weights = 1 / np.arange(10, VOCABULARY + 10)
+    drawn = random.choice(VOCABULARY, (count, WORDS_PER_TEXT), p=weights / weights.sum())
+    pairs = []
+    is_copy = random.random(count) < DUPLICATE_SHARE
+    originals = np.flatnonzero(~is_copy)
+    for later in np.flatnonzero(is_copy):
+        before = int(np.searchsorted(originals, later))
+        if before == 0:
+            continue
+        earlier = int(originals[random.integers(before)])
+        drawn[later] = drawn[earlier]
+        places = random.choice(WORDS_PER_TEXT, random.integers(0, 13), replace=False)
+        drawn[later, places] = random.integers(0, VOCABULARY, len(places))
+        pairs.append((int(later), earlier))
+    return [" ".join(row) for row in vocabulary[drawn]], pairs
+
+
+def as_documents(texts: list[str]) -> pd.DataFrame:
+    """One clean document per text, in the order of collection."""
+    ids = [f"{number:09}" for number in range(len(texts))]
+    frame = pd.DataFrame({"document_id": ids, "external_id": ids, "parent_id": ids, "text": texts, "text_chars": list(map(len, texts))})
+    facts = {"revision": 1, "text_words": WORDS_PER_TEXT, "language_confidence": 1.0, "symbol_ratio": 0.0, "ai_training_allowed": True}
+    words = {"source": "made up", "title": "", "language": "en", "published_at": NOW, "collected_at": NOW}
+    no = dict.fromkeys(("has_title", "has_published_at", "is_repaired", "is_code_switched"), False)
+    return frame.assign(**facts, **words, **no).reindex(columns=[name for name in CLEAN_DOCUMENTS.column_names() if name != "cluster_id"])
+
+
+def run_ours(documents: pd.DataFrame) -> Deduplicated:
+    """The stage as `clean_documents` runs it, in one batch."""
+    nothing = pd.DataFrame({name: pd.Series(dtype=object) for name in CANDIDATE_COLUMNS})
+    return deduplicate(documents, sketch(documents), nothing, threshold=THRESHOLD, now=NOW)
+
+
+def run_datasketch(texts: list[str]) -> int:
+    """Sketches and look-ups of the peer; how many texts found a near duplicate."""
+    library = import_module("datasketch")
+    index, found = library.MinHashLSH(threshold=THRESHOLD, num_perm=128), 0
+    words = (text.split() for text in texts)
+    shingles = ([" ".join(each[place : place + 3]).encode() for place in range(len(each) - 2)] for each in words)
+    for number, signature in enumerate(library.MinHash.generator(shingles, num_perm=128)):
+        found += bool(index.query(signature))
+        index.insert(number, signature)
+    return found
+
+
+def seconds_of(step: object, *arguments: object) -> float:
+    """CPU seconds of one call."""
+    begin = time.process_time()
+    step(*arguments)  # type: ignore[operator]
+    return time.process_time() - begin
+
+
+def measure_quality(texts: list[str], pairs: list[tuple[int, int]]) -> Iterator[Row]:
+    """Recall over the planted pairs of similarity 0.8 or more, and the share of what was refused that is as similar as that."""
+    documents = as_documents(texts)
+    refused = run_ours(documents).rejected
+    sets = {number: shingle_set(texts[number]) for pair in pairs for number in pair}
+    alike = [later for later, earlier in pairs if jaccard(sets[later], sets[earlier]) >= THRESHOLD]
+    caught = set(refused["document_id"].astype(int))
+    yield Row("recall of planted near duplicates", sum(later in caught for later in alike) / len(alike), "share", target=">= 0.99")
+    kept = zip(refused["document_id"].astype(int), refused["duplicate_of"].astype(int), strict=True)
+    true = [jaccard(shingle_set(texts[later]), shingle_set(texts[earlier])) >= THRESHOLD for later, earlier in kept]
+    yield Row("precision of what was refused", float(np.mean(true)), "share", target=">= 0.98")
+
+
+def measure_speed(texts: list[str], peer_texts: int, repeat: int) -> Iterator[Row]:
+    """Documents and bytes a second, beside the peer."""
+    documents, size = as_documents(texts), sum(map(len, texts))
+    has_peer = find_spec("datasketch") is not None
+    ours, peer = [], []
+    for _ in range(repeat):
+        ours.append(len(texts) / seconds_of(run_ours, documents))
+        if has_peer:
+            peer.append(peer_texts / seconds_of(run_datasketch, texts[:peer_texts]))
+    pairs = list(zip(ours, peer or ours, strict=True))
+    ratios = [own / other for own, other in pairs]
+    name = "documents of 800 bytes"
+    if has_peer:
+        yield Row.of_pairs(name, pairs, "docs/s", "datasketch sketch + LSH", ratios, ">= 15")
+    else:
+        yield Row(name, float(np.median(ours)), "docs/s", "(datasketch is not installed)")
+    yield Row("text", float(np.median(ours)) * size / len(texts) / 1e6, "MB/s", target=">= 80")
+
+
+def measure_growth(texts: list[str]) -> Iterator[Row]:
+    """Ten times the documents, and a cluster of equal texts, beside the stage itself."""
+    tenth = as_documents(texts[: len(texts) // 10])
+    small, few = peak_of(tenth)
+    large, many = peak_of(as_documents(texts))
+    yield Row("time of ten times the documents", large, "s", "itself", large / small, target="<= 11")
+    yield Row("peak memory of ten times the documents", many / 1e6, "MB", "itself", many / few, target="<= 3 (batches bound it)")
+    equal = min(BOILERPLATE, len(texts) // 5)
+    flooded = as_documents([*texts[: len(texts) - equal], *[texts[0]] * equal])
+    ratio = seconds_of(run_ours, flooded) / seconds_of(run_ours, as_documents(texts))
+    yield Row(f"a cluster of {equal} equal texts within as many documents", ratio, "times", "itself without", ratio, target="<= 1.5")
+
+
+def peak_of(documents: pd.DataFrame) -> tuple[float, float]:
+    """CPU seconds of the stage, and of a second run its peak of allocated bytes."""
+    seconds = seconds_of(run_ours, documents)
+    tracemalloc.start()
+    run_ours(documents)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return seconds, float(peak)
+
+
+def main() -> None:
+    """Print the table, or with `--json` one object a row."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--documents", type=int, default=100_000)
+    parser.add_argument("--peer-documents", type=int, default=20_000)
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--json", action="store_true", help="one JSON object a row")
+    arguments = parser.parse_args()
+    texts, pairs = make_texts(arguments.documents)
+
+    def rows() -> Iterator[Row]:
+        yield from measure_speed(texts, min(arguments.peer_documents, len(texts)), arguments.repeat)
+        yield from measure_quality(texts, pairs)
+        yield from measure_growth(texts)
+
+    print_rows(rows(), as_json=arguments.json)
+
+
+if __name__ == "__main__":
+    main()
