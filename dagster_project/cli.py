@@ -13,6 +13,7 @@ from dagster_project.configuration import ConfigurationError
 from dagster_project.label_commands import label_app, webhook
 from dagster_project.model_commands import MODEL_COMMANDS
 from dagster_project.printing import JsonOption, say
+from dagster_project.safety_commands import key_app
 from dagster_project.servers import run_until_stopped
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="From collected text to models that can be trusted.")
@@ -194,6 +195,7 @@ def report(as_json: JsonOption = False) -> None:
 for command in (*MODEL_COMMANDS, webhook):
     app.command()(command)
 app.add_typer(label_app, name="label")
+app.add_typer(key_app, name="key")
 
 
 def resource(role: str) -> Any:  # noqa: ANN401  # one of several kinds, by role
@@ -254,6 +256,7 @@ def main() -> None:
     from assets.training.manifests import ModelFolderError
     from dagster_project.demo import DemoError
     from resources.lakehouse import LakehouseError
+    from resources.master_key import MasterKeyError
     from resources.object_store import ObjectStoreError
     from resources.search_index import SearchIndexError
 
@@ -263,6 +266,7 @@ def main() -> None:
         ConfigurationError,
         DemoError,
         LakehouseError,
+        MasterKeyError,
         ModelFolderError,
         ObjectStoreError,
         SearchIndexError,

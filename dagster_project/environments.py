@@ -13,9 +13,12 @@ from assets.project import Project
 from assets.schemas import TABLES
 from dagster_project.configuration import ConfigurationError, load_project
 from resources.compute import LocalCompute
+from resources.encrypted_object_store import EncryptedObjectStore
+from resources.key_ring import KeyRing
 from resources.labeling_server import LabelingServer, LabelingServerError, Webhook, open_labeling_server
 from resources.lakehouse import Lakehouse
 from resources.language_model import LanguageModel, LanguageModelError, open_language_model
+from resources.master_key import MasterKeyError, MasterKeys
 from resources.model_tracking import ModelTracking, TrackingError, open_model_tracking
 from resources.notices import Notices
 from resources.object_store import open_object_store
@@ -30,9 +33,13 @@ LABEL_STUDIO_VARIABLE = "TEXTMILL_LABEL_STUDIO_URL"
 WEBHOOK_URL_VARIABLE, WEBHOOK_SECRET_VARIABLE = "TEXTMILL_WEBHOOK_URL", "TEXTMILL_WEBHOOK_SECRET"  # the variables' names
 LLM_KEY_VARIABLE = "TEXTMILL_LLM_API_KEY"  # the variable's name
 PSEUDONYM_KEY_VARIABLE = "TEXTMILL_PSEUDONYM_KEY"  # the variable's name
+MASTER_KEY_VARIABLE, PREVIOUS_KEY_VARIABLE = "TEXTMILL_MASTER_KEY", "TEXTMILL_MASTER_KEY_PREVIOUS"  # the variables' names
+KMS_ENDPOINT_VARIABLE = "TEXTMILL_KMS_ENDPOINT"
 LABEL_STUDIO_TOKEN_VARIABLE = "TEXTMILL_LABEL_STUDIO_TOKEN"  # the variable's name
 MLFLOW_SETTINGS = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 LEAST_SECRET_CHARS = 16
+# Collected bytes and answers of people are sealed. Data sets, models and reports are made for other programs to open, and stay as they are.
+SEALED_PREFIXES = ("raw/", "labels/")
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -54,6 +61,9 @@ class Environment:
         webhook: `TEXTMILL_WEBHOOK_URL`, `TEXTMILL_WEBHOOK_SECRET`: where the labeling server says that somebody annotated; None nowhere.
         llm_api_key: `TEXTMILL_LLM_API_KEY`: key of the language model that votes; the project file cannot name it.
         pseudonym_key: `TEXTMILL_PSEUDONYM_KEY`: secret of pseudonyms; None makes one and keeps it. The project file cannot name it.
+        master_key: `TEXTMILL_MASTER_KEY`: what objects are encrypted with; None makes one and keeps it. The project file cannot name it.
+        previous_master_key: `TEXTMILL_MASTER_KEY_PREVIOUS`: the one before, until `textmill key rotate` is done.
+        kms_endpoint: `TEXTMILL_KMS_ENDPOINT`: address of a key management service with the interface of AWS KMS.
     """
 
     name: str
@@ -68,6 +78,9 @@ class Environment:
     label_studio_token: str | None = field(default=None, repr=False)
     llm_api_key: str | None = field(default=None, repr=False)
     pseudonym_key: str | None = field(default=None, repr=False)
+    master_key: str | None = field(default=None, repr=False)
+    previous_master_key: str | None = field(default=None, repr=False)
+    kms_endpoint: str | None = None
     webhook: Webhook | None = None
 
     @property
@@ -92,6 +105,7 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
         raise ConfigurationError(f"TEXTMILL_DEMO_PORT: expected a port from 1 to 65535, found {port!r}")
     token, key = given.pop(LABEL_STUDIO_TOKEN_VARIABLE, None), given.pop(LLM_KEY_VARIABLE, None)
     pseudonym_key = given.pop(PSEUDONYM_KEY_VARIABLE, None)
+    master_key, previous_master_key = given.pop(MASTER_KEY_VARIABLE, None), given.pop(PREVIOUS_KEY_VARIABLE, None)
     webhook = _read_webhook(given)
     return Environment(
         name=name,
@@ -106,6 +120,9 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
         label_studio_token=token or None,
         llm_api_key=key or None,
         pseudonym_key=pseudonym_key or None,
+        master_key=master_key or None,
+        previous_master_key=previous_master_key or None,
+        kms_endpoint=given.get(KMS_ENDPOINT_VARIABLE) or None,
         webhook=webhook,
     )
 
@@ -138,10 +155,13 @@ def read_project(environment: Environment) -> Project:
 
 def embedded_resources(environment: Environment, project: Project) -> dict[str, Any]:
     """Everything in one folder; nothing is opened before it is used."""
+    master_keys = _open_master_keys(environment)
+    object_store = open_object_store(environment.object_store_url, environment.object_store_endpoint)
     return {
         "project": project,
         "lakehouse": Lakehouse(environment.home / "lake", list(TABLES.values())),
-        "object_store": open_object_store(environment.object_store_url, environment.object_store_endpoint),
+        "object_store": EncryptedObjectStore(object_store, KeyRing(object_store, master_keys), SEALED_PREFIXES),
+        "master_keys": master_keys,
         "index": SearchIndex(environment.home / "search"),
         "compute": LocalCompute(environment.home / "work"),
         "model_tracking": _open_tracking(environment.mlflow_uri, project.name),
@@ -174,6 +194,14 @@ def _open_pseudonym_key(environment: Environment) -> PseudonymKey:
         return PseudonymKey(environment.home / "lake" / "pseudonym.key", environment.pseudonym_key)
     except PseudonymKeyError as error:
         raise ConfigurationError(f"{PSEUDONYM_KEY_VARIABLE}: {error}") from error
+
+
+def _open_master_keys(environment: Environment) -> MasterKeys:
+    file = environment.home / "master.key"
+    try:
+        return MasterKeys(file, environment.master_key, environment.previous_master_key, environment.kms_endpoint)
+    except MasterKeyError as error:
+        raise ConfigurationError(f"{MASTER_KEY_VARIABLE}: {error}") from error
 
 
 def _open_language_model(environment: Environment, project: Project) -> LanguageModel:
