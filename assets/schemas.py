@@ -588,6 +588,23 @@ SEARCH_INDEX = Table(
     ("document_id",),
 )
 
+BACKUP = Table(
+    "backup",
+    "backup",
+    "One row per backup that was restored on trial and came back as it was.",
+    (
+        Column("backup_id", "VARCHAR", "When it was begun; what `textmill restore` asks for."),
+        Column("made_at", "TIMESTAMPTZ", "When it was begun."),
+        Column("tables_count", "BIGINT", "Tables whose rows were compared.", minimum=1),
+        Column("rows_count", "BIGINT", "Rows of all tables.", minimum=0),
+        Column("files_count", "BIGINT", "Files of the lakehouse and objects.", minimum=1),
+        Column("total_bytes", "BIGINT", "Bytes that it holds.", minimum=1),
+        Column("copied_bytes", "BIGINT", "Bytes that no earlier backup held.", minimum=0),
+        Column("content_sha256", "VARCHAR", "Hash of the row counts and content hashes of all tables."),
+    ),
+    ("backup_id",),
+)
+
 FINE_TUNED_MODEL = Table(
     "fine_tuned_model",
     "fine_tuned_model",
@@ -746,6 +763,7 @@ TABLES: dict[str, Table] = {
         LABELING_TASKS,
         TRAINING_DATASET,
         SEARCH_INDEX,
+        BACKUP,
         FINE_TUNED_MODEL,
         EVALUATION_REPORT,
         CHAMPION_MODEL,

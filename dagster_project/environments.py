@@ -12,6 +12,7 @@ from typing import Any
 from assets.project import Project
 from assets.schemas import TABLES
 from dagster_project.configuration import ConfigurationError, load_project
+from resources.backups import Backups
 from resources.compute import LocalCompute
 from resources.encrypted_object_store import EncryptedObjectStore
 from resources.key_ring import KeyRing
@@ -21,7 +22,7 @@ from resources.language_model import LanguageModel, LanguageModelError, open_lan
 from resources.master_key import MasterKeyError, MasterKeys
 from resources.model_tracking import ModelTracking, TrackingError, open_model_tracking
 from resources.notices import Notices
-from resources.object_store import open_object_store
+from resources.object_store import ObjectStoreError, open_object_store
 from resources.pseudonym_key import PseudonymKey, PseudonymKeyError
 from resources.search_index import SearchIndex
 
@@ -35,6 +36,7 @@ LLM_KEY_VARIABLE = "TEXTMILL_LLM_API_KEY"  # the variable's name
 PSEUDONYM_KEY_VARIABLE = "TEXTMILL_PSEUDONYM_KEY"  # the variable's name
 MASTER_KEY_VARIABLE, PREVIOUS_KEY_VARIABLE = "TEXTMILL_MASTER_KEY", "TEXTMILL_MASTER_KEY_PREVIOUS"  # the variables' names
 KMS_ENDPOINT_VARIABLE = "TEXTMILL_KMS_ENDPOINT"
+BACKUP_URL_VARIABLE, BACKUP_ENDPOINT_VARIABLE = "TEXTMILL_BACKUP_URL", "TEXTMILL_BACKUP_ENDPOINT"
 LABEL_STUDIO_TOKEN_VARIABLE = "TEXTMILL_LABEL_STUDIO_TOKEN"  # the variable's name
 MLFLOW_SETTINGS = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 LEAST_SECRET_CHARS = 16
@@ -64,6 +66,8 @@ class Environment:
         master_key: `TEXTMILL_MASTER_KEY`: what objects are encrypted with; None makes one and keeps it. The project file cannot name it.
         previous_master_key: `TEXTMILL_MASTER_KEY_PREVIOUS`: the one before, until `textmill key rotate` is done.
         kms_endpoint: `TEXTMILL_KMS_ENDPOINT`: address of a key management service with the interface of AWS KMS.
+        backup_url: `TEXTMILL_BACKUP_URL`: where backups lie; None makes none.
+        backup_endpoint: `TEXTMILL_BACKUP_ENDPOINT`: address of an S3-compatible server for them.
     """
 
     name: str
@@ -81,6 +85,8 @@ class Environment:
     master_key: str | None = field(default=None, repr=False)
     previous_master_key: str | None = field(default=None, repr=False)
     kms_endpoint: str | None = None
+    backup_url: str | None = None
+    backup_endpoint: str | None = None
     webhook: Webhook | None = None
 
     @property
@@ -123,6 +129,8 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
         master_key=master_key or None,
         previous_master_key=previous_master_key or None,
         kms_endpoint=given.get(KMS_ENDPOINT_VARIABLE) or None,
+        backup_url=given.get(BACKUP_URL_VARIABLE) or None,
+        backup_endpoint=given.get(BACKUP_ENDPOINT_VARIABLE) or None,
         webhook=webhook,
     )
 
@@ -161,6 +169,7 @@ def embedded_resources(environment: Environment, project: Project) -> dict[str, 
         "project": project,
         "lakehouse": Lakehouse(environment.home / "lake", list(TABLES.values())),
         "object_store": EncryptedObjectStore(object_store, KeyRing(object_store, master_keys), SEALED_PREFIXES),
+        "backups": _open_backups(environment, master_keys),
         "master_keys": master_keys,
         "index": SearchIndex(environment.home / "search"),
         "compute": LocalCompute(environment.home / "work"),
@@ -202,6 +211,25 @@ def _open_master_keys(environment: Environment) -> MasterKeys:
         return MasterKeys(file, environment.master_key, environment.previous_master_key, environment.kms_endpoint)
     except MasterKeyError as error:
         raise ConfigurationError(f"{MASTER_KEY_VARIABLE}: {error}") from error
+
+
+def _open_backups(environment: Environment, master_keys: MasterKeys) -> Backups:
+    """The backups, everything of them sealed.
+
+    Raises:
+        ConfigurationError: The address is none, or lies where the objects lie, or the other way round: backups would hold themselves.
+    """
+    scratch, url = environment.home / "work", environment.backup_url
+    if url is None:
+        return Backups(None, scratch)
+    here, there = (f"{address.rstrip('/')}/" for address in (environment.object_store_url, url))
+    if here.startswith(there) or there.startswith(here):
+        raise ConfigurationError(f"{BACKUP_URL_VARIABLE}: expected another place than that of the objects, {here}, found {there}")
+    try:
+        store = open_object_store(url, environment.backup_endpoint)
+    except ObjectStoreError as error:
+        raise ConfigurationError(f"{BACKUP_URL_VARIABLE}: {error}") from error
+    return Backups(EncryptedObjectStore(store, KeyRing(store, master_keys), ("",)), scratch)
 
 
 def _open_language_model(environment: Environment, project: Project) -> LanguageModel:

@@ -12,8 +12,9 @@ RETRAIN = ("training_dataset", "fine_tuned_model", "evaluation_report", "champio
 SEARCH = ("hyperparameter_search",)
 STUDIES = ("learning_curve", "ablation_report")
 LABEL_ISSUES = ("document_embeddings", "label_issues", "labeling_queue", "pool_predictions", "labeling_tasks")
-# They cost minutes or hours and change nothing by themselves: no schedule, no sensor and no job for everything runs them.
-ON_DEMAND = (*SEARCH, *STUDIES, "label_issues")
+BACKUP = ("backup",)
+# They cost minutes or hours, or need a place elsewhere, and change nothing by themselves: the job for everything leaves them out.
+ON_DEMAND = (*SEARCH, *STUDIES, *BACKUP, "label_issues")
 
 refresh = dg.define_asset_job(
     "refresh", dg.AssetSelection.assets(*REFRESH), description="Collect what is new and bring it through to labels, queue and search index."
@@ -50,7 +51,13 @@ issues = dg.define_asset_job(
     description="On demand: labels that are probably wrong, and a queue that asks about the worst again.",
 )
 
-JOBS = [refresh, retrain, everything, search, study, issues]
+backup = dg.define_asset_job(
+    "backup",
+    dg.AssetSelection.assets(*BACKUP),
+    description="Copy what is new to TEXTMILL_BACKUP_URL, encrypted, and prove it by restoring it on trial.",
+)
+
+JOBS = [refresh, retrain, everything, search, study, issues, backup]
 
 
 def partition_range_tags(sources: list[str]) -> dict[str, str]:

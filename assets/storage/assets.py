@@ -1,4 +1,4 @@
-"""Wiring of the storage stage: frozen data sets and the search index."""
+"""Wiring of the storage stage: frozen data sets, the search index and backups."""
 
 import tempfile
 from collections.abc import Iterator
@@ -9,11 +9,13 @@ import pandas as pd
 
 from assets.answers import count_outside_task
 from assets.project import Project
-from assets.schemas import SEARCH_INDEX, SPLITS, TRAINING_DATASET
+from assets.schemas import BACKUP, SEARCH_INDEX, SPLITS, TRAINING_DATASET
+from assets.storage.backup_record import describe_backup
 from assets.storage.contamination import find_contaminated, passages_of
 from assets.storage.datasets import MEMBERS_SQL, ROWS_SQL, TOKENS_SQL, DatasetWriter, FrozenDataset, permitted, training_refusals
 from assets.storage.splits import assign_splits, count_leaks
 from assets.wiring import LakehouseResource, Materialized, ProjectResource, Refresh, asset_options, materialized, step_of
+from resources.backups import Backups
 from resources.increments import BATCH_ROWS, Step
 from resources.lakehouse import Lakehouse
 from resources.object_store import ObjectStore
@@ -73,6 +75,23 @@ def search_index(
         already = 0 if step.is_rebuild else int(lakehouse.read("SELECT count(*) AS rows FROM search_index")["rows"].item())
         step.measure("documents_missing", already + step.counts.rows_out - index.count())
     return materialized(step, {"documents": index.count()})
+
+
+@dg.asset(**asset_options(BACKUP, ["duckdb", "parquet"]))
+def backup(
+    context: dg.AssetExecutionContext,
+    config: Refresh,
+    lakehouse: LakehouseResource,
+    object_store: dg.ResourceParam[ObjectStore],
+    backups: dg.ResourceParam[Backups],
+) -> Materialized:
+    """Encrypted, incremental copies of lakehouse and objects in another store, each proven by restoring it on trial."""
+    with step_of(context, lakehouse, "backup", package=PACKAGE) as step:
+        made = backups.make(lakehouse, object_store)
+        step.write("backup", describe_backup(made.manifest, made.bytes_copied))
+        step.count(rows_in=1, rows_out=1)
+        step.measure("tables_that_differ", len(made.differing_tables))
+    return materialized(step, {"store": backups.store.url(""), "tables that differ": ", ".join(made.differing_tables) or "none"})
 
 
 def freeze(step: Step, lakehouse: Lakehouse, project: Project, folder: Path) -> tuple[FrozenDataset, int]:
