@@ -272,6 +272,12 @@ class Storage(Section):
     split_salt: str = Field("textmill-1", description="Changing it draws other splits.")
 
 
+class Retention(Section):
+    """What the lakehouse keeps. Rows of superseded increments, data sets and models stay whatever is set here."""
+
+    snapshots_days: int = Field(7, ge=0, le=3650, description="Days that an earlier state of the tables can be read by its snapshot.")
+
+
 class Project(Section):
     """A whole project file."""
 
@@ -287,6 +293,7 @@ class Project(Section):
     cleaning: Cleaning = Cleaning()
     labeling: Labeling = Labeling()
     storage: Storage = Storage()
+    retention: Retention = Retention()
     training: Training = Training()
     promotion: Promotion = Promotion()
     search: Search = Search()

@@ -223,7 +223,8 @@ def _open_backups(environment: Environment, master_keys: MasterKeys) -> Backups:
     if url is None:
         return Backups(None, scratch)
     here, there = (f"{address.rstrip('/')}/" for address in (environment.object_store_url, url))
-    if here.startswith(there) or there.startswith(here):
+    same_server = url.startswith("file:") or environment.backup_endpoint == environment.object_store_endpoint
+    if same_server and (here.startswith(there) or there.startswith(here)):
         raise ConfigurationError(f"{BACKUP_URL_VARIABLE}: expected another place than that of the objects, {here}, found {there}")
     try:
         store = open_object_store(url, environment.backup_endpoint)

@@ -13,8 +13,9 @@ SEARCH = ("hyperparameter_search",)
 STUDIES = ("learning_curve", "ablation_report")
 LABEL_ISSUES = ("document_embeddings", "label_issues", "labeling_queue", "pool_predictions", "labeling_tasks")
 BACKUP = ("backup",)
+COMPACT = ("compaction",)
 # They cost minutes or hours, or need a place elsewhere, and change nothing by themselves: the job for everything leaves them out.
-ON_DEMAND = (*SEARCH, *STUDIES, *BACKUP, "label_issues")
+ON_DEMAND = (*SEARCH, *STUDIES, *BACKUP, *COMPACT, "label_issues")
 
 refresh = dg.define_asset_job(
     "refresh", dg.AssetSelection.assets(*REFRESH), description="Collect what is new and bring it through to labels, queue and search index."
@@ -57,7 +58,13 @@ backup = dg.define_asset_job(
     description="Copy what is new to TEXTMILL_BACKUP_URL, encrypted, and prove it by restoring it on trial.",
 )
 
-JOBS = [refresh, retrain, everything, search, study, issues, backup]
+compact = dg.define_asset_job(
+    "compact",
+    dg.AssetSelection.assets(*COMPACT),
+    description="Merge small files, expire old snapshots, delete what nothing needs any more.",
+)
+
+JOBS = [refresh, retrain, everything, search, study, issues, backup, compact]
 
 
 def partition_range_tags(sources: list[str]) -> dict[str, str]:

@@ -8,18 +8,17 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import duckdb
+
 from resources.lake_connection import LakehouseError, attach_for_reading, open_duckdb
 from resources.lakehouse import Lakehouse
 
 CATALOG, DATA = "catalog.sqlite", "data"
 NAMED_FILES_SQL = "SELECT path FROM ducklake_data_file UNION ALL SELECT path FROM ducklake_delete_file"
 TABLES_SQL = "SELECT table_name FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = 'main' ORDER BY 1"
-# The rows of a table in any order: their number, and the sum over both halves of the MD5 of each. It tells apart what accidents make of a
-# table; that nobody changed a file on purpose is the business of its SHA-256 and of its seal.
-CONTENT_SQL = (
-    "SELECT count(*), coalesce(sum(md5_number_lower(r::VARCHAR)::HUGEINT), 0), coalesce(sum(md5_number_upper(r::VARCHAR)::HUGEINT), 0) "
-    "FROM lake.main.{table} AS r"
-)
+# The rows of a table in any order: their number, and the sum of DuckDB's hash of each. It tells apart what accidents make of a table,
+# within one version of DuckDB; that nobody changed a file on purpose is the business of its SHA-256 and of its seal.
+CONTENT_SQL = "SELECT count(*), coalesce(sum(hash(r)), 0) FROM lake.main.{table} AS r"
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,7 @@ class TableState:
 
     Attributes:
         rows: How many rows.
-        content: The same for the same rows, in any order.
+        content: The same for the same rows, in any order, under one version of DuckDB.
     """
 
     rows: int
@@ -72,8 +71,10 @@ def read_table_states(catalog: Path, data: Path, spill: Path) -> dict[str, Table
     """
     with open_duckdb("2GB", spill) as connection:
         attach_for_reading(connection, catalog, data)
-        states = {}
-        for (name,) in connection.execute(TABLES_SQL).fetchall():
-            rows, low, high = connection.execute(CONTENT_SQL.format(table=name)).fetchall()[0]
-            states[name] = TableState(rows, f"{low:x}.{high:x}")
-    return states
+        return {name: read_table_state(connection, name) for (name,) in connection.execute(TABLES_SQL).fetchall()}
+
+
+def read_table_state(connection: duckdb.DuckDBPyConnection, table: str) -> TableState:
+    """What a table of the attached lakehouse holds."""
+    rows, content = connection.execute(CONTENT_SQL.format(table=table)).fetchall()[0]
+    return TableState(rows, f"{content:x}")

@@ -1,4 +1,4 @@
-"""The drill: the graph runs, is backed up, is lost whole, comes back by command, and goes on as if nothing had been."""
+"""The drill: the graph runs, is backed up, is lost whole, comes back by command, and goes on; compaction leaves it as it was, too."""
 
 import dataclasses
 import json
@@ -97,6 +97,15 @@ def test_rotating_the_key_wraps_the_keys_of_backups_too(kept, variables):
     kept.lakehouse.close()
     shutil.rmtree(kept.environment.home)
     assert textmill(later, "restore")[0]["objects_brought_back"] == 2
+
+
+def test_compaction_runs_and_leaves_the_graph_as_it_was(kept):
+    before = kept.rows(*LABELS)
+    outcome = kept.run("compact")
+    assert outcome.succeeded, outcome
+    assert kept.rows("compaction", "files_before > 0", "files_after <= files_before") == [(True, True)]
+    assert kept.rows(*LABELS) == before
+    assert {step.summary for step in kept.run("refresh").steps} == {"nothing new"}
 
 
 @pytest.mark.parametrize("below", ["objects", "objects/backups", ""])

@@ -1,7 +1,5 @@
 """What is recorded of a backup. How one is made: `resources/backups.py`."""
 
-import hashlib
-import json
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Protocol
@@ -17,12 +15,10 @@ class File(Protocol):
 
 
 class TableContent(Protocol):
-    """What the record needs of a table's state."""
+    """What the record needs of a table."""
 
     @property
     def rows(self) -> int: ...  # noqa: D102
-    @property
-    def content(self) -> str: ...  # noqa: D102
 
 
 class MadeBackup(Protocol):
@@ -46,18 +42,16 @@ def describe_backup(made: MadeBackup, copied_bytes: int) -> pd.DataFrame:
         copied_bytes: Bytes that no earlier backup held.
     """
     sizes = [file.size_bytes for file in made.files]
-    state = {name: [table.rows, table.content] for name, table in made.tables.items()}
     return pd.DataFrame(
         [
             {
                 "backup_id": made.backup_id,
                 "made_at": made.made_at,
-                "tables_count": len(state),
+                "tables_count": len(made.tables),
                 "rows_count": sum(table.rows for table in made.tables.values()),
                 "files_count": len(sizes),
                 "total_bytes": sum(sizes),
                 "copied_bytes": copied_bytes,
-                "content_sha256": hashlib.sha256(json.dumps(state, sort_keys=True).encode()).hexdigest(),
             }
         ]
     )

@@ -2,7 +2,7 @@
 
 from assets.project import Project
 from assets.quality.suites import Suite, expect_fact, expect_rows, expect_task_answers, suite
-from assets.schemas import BACKUP, SEARCH_INDEX, TRAINING_DATASET
+from assets.schemas import BACKUP, COMPACTION, SEARCH_INDEX, TRAINING_DATASET
 
 
 def training_dataset(project: Project) -> Suite:
@@ -55,4 +55,12 @@ def backup(_project: Project) -> Suite:
     return suite(
         BACKUP,
         expect_fact("every_table_came_back", "Every table was restored on trial with the same rows.", "tables_that_differ", maximum=0),
+    )
+
+
+def compaction(_project: Project) -> Suite:
+    """Compaction makes the lakehouse smaller; that it keeps all rows is seen to while files are merged."""
+    return suite(
+        COMPACTION,
+        expect_fact("files_become_fewer", "There are no more data files than before.", "files_added", maximum=0),
     )
