@@ -273,9 +273,10 @@ class Storage(Section):
 
 
 class Retention(Section):
-    """What the lakehouse keeps. Rows of superseded increments, data sets and models stay whatever is set here."""
+    """What is kept of the past. Rows of superseded increments, data sets and models stay whatever is set here."""
 
     snapshots_days: int = Field(7, ge=0, le=3650, description="Days that an earlier state of the tables can be read by its snapshot.")
+    backups: int = Field(30, ge=1, description="Backups that stay; after one that was proven, older ones go with what only they held.")
 
 
 class Project(Section):

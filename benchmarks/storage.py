@@ -25,6 +25,7 @@ from resources.backups import Backups
 from resources.encrypted_object_store import EncryptedObjectStore
 from resources.increments import increment
 from resources.key_ring import KeyRing
+from resources.lake_connection import to_arrow
 from resources.lake_tables import published_rows_sql
 from resources.lakehouse import Lakehouse
 from resources.master_key import MasterKeys
@@ -78,7 +79,7 @@ def copy_plain(frames: list[pd.DataFrame], folder: Path) -> None:
     """The peer of an append: the same frames, spooled and copied to one plain Parquet file."""
     with duckdb.connect() as connection:
         for number, frame in enumerate(frames):
-            connection.register("frame", frame)
+            connection.register("frame", to_arrow(frame))
             connection.execute(f"{'INSERT INTO documents' if number else 'CREATE TABLE documents AS'} SELECT * FROM frame")
         connection.execute(f"COPY documents TO '{folder / 'plain.parquet'}' (FORMAT parquet)")
 

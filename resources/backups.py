@@ -205,6 +205,23 @@ class Backups:
         (lake_folder / RESTORING).replace(lake_folder / CATALOG)
         return brought
 
+    def prune(self, keep: int) -> int:
+        """Remove all backups but the newest, and every blob that none of those names; returns how many backups went.
+
+        A manifest goes before its blobs, so that one that is listed can always be restored. Nobody may make a backup meanwhile.
+
+        Args:
+            keep: How many stay, at least 1.
+        """
+        old = self.ids()[:-keep]
+        kept = {file.blob for backup_id in self.ids()[-keep:] for file in self.find(backup_id).files}
+        for backup_id in old:
+            self.store.delete(f"{MANIFESTS}{backup_id}.json")
+        for found in [*self.store.list(BLOBS)]:
+            if found.key not in kept:
+                self.store.delete(found.key)
+        return len(old)
+
     def ids(self) -> list[str]:
         """Ids of the backups, oldest first."""
         return [found.key.removeprefix(MANIFESTS).removesuffix(".json") for found in self.store.list(MANIFESTS)]

@@ -82,6 +82,10 @@ class EncryptedObjectStore(ObjectStore):
         """See `ObjectStore`."""
         return self.inner.exists(key)
 
+    def delete(self, key: str) -> None:
+        """See `ObjectStore`."""
+        self.inner.delete(key)
+
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         """See `ObjectStore`; data keys are left out."""
         return (found for found in self.inner.list(prefix) if not found.key.startswith(KEYS))

@@ -88,6 +88,7 @@ def backup(
     config: Refresh,
     lakehouse: LakehouseResource,
     object_store: dg.ResourceParam[ObjectStore],
+    project: ProjectResource,
     backups: dg.ResourceParam[Backups],
 ) -> Materialized:
     """Encrypted, incremental copies of lakehouse and objects in another store, each proven by restoring it on trial."""
@@ -96,6 +97,9 @@ def backup(
         step.write("backup", describe_backup(made.manifest, made.bytes_copied))
         step.count(rows_in=1, rows_out=1)
         step.measure("tables_that_differ", len(made.differing_tables))
+        if not made.differing_tables:
+            with lakehouse.files_to_oneself():
+                step.measure("backups_removed", backups.prune(project.retention.backups))
     return materialized(step, {"store": backups.store.url(""), "tables that differ": ", ".join(made.differing_tables) or "none"})
 
 

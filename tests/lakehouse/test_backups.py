@@ -104,6 +104,18 @@ def test_an_earlier_backup_can_be_restored(filled, backups, objects, tmp_path):
     assert [found.state for found in type(filled)(filled.folder).lakehouse.increments("b")] == ["staged"]
 
 
+def test_old_backups_go_and_what_the_newest_name_stays(filled, backups, objects, tmp_path):
+    backups.make(filled.lakehouse, objects)
+    filled.decide("b")
+    kept = [backups.make(filled.lakehouse, objects).manifest for _ in range(2)]
+    backups.store.put("blobs/ab/abandoned", b"of a backup that was cut short")
+    assert backups.prune(2) == 1
+    assert backups.ids() == [manifest.backup_id for manifest in kept]
+    assert {found.key for found in backups.store.list("blobs/")} == {file.blob for manifest in kept for file in manifest.files}
+    assert [backups.prove(manifest) for manifest in kept] == [[], []]
+    assert backups.prune(2) == 0
+
+
 def test_a_restore_that_was_cut_short_is_done_again(filled, backups, objects, tmp_path):
     made = backups.make(filled.lakehouse, objects).manifest
     catalog = next(file for file in made.lake_files if file.path == "catalog.sqlite")
