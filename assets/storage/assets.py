@@ -2,10 +2,8 @@
 
 import dataclasses
 import tempfile
-from assets.schemas import BACKUP, COMPACTION, SEARCH_INDEX, SPLITS, TRAINING_DATASET
-from assets.storage.backup_record import describe_backup
-from assets.storage.contamination import find_contaminated, passages_of
-from assets.storage.datasets import MEMBERS_SQL, ROWS_SQL, TOKENS_SQL, DatasetWriter, FrozenDataset, permitted, training_refusals
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
