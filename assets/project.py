@@ -296,6 +296,13 @@ class Access(Section):
     download_seconds: int = Field(300, ge=1, le=86_400, description="How long a signed download address is good for.")
 
 
+class Retention(Section):
+    """What is kept of the past. Rows of superseded increments, data sets and models stay whatever is set here."""
+
+    snapshots_days: int = Field(7, ge=0, le=3650, description="Days that an earlier state of the tables can be read by its snapshot.")
+    backups: int = Field(30, ge=1, description="Backups that stay; after one that was proven, older ones go with what only they held.")
+
+
 class Project(Section):
     """A whole project file."""
 
@@ -311,6 +318,7 @@ class Project(Section):
     cleaning: Cleaning = Cleaning()
     labeling: Labeling = Labeling()
     storage: Storage = Storage()
+    retention: Retention = Retention()
     training: Training = Training()
     promotion: Promotion = Promotion()
     search: Search = Search()

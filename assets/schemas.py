@@ -607,6 +607,39 @@ SEARCH_INDEX = Table(
     ("document_id",),
 )
 
+BACKUP = Table(
+    "backup",
+    "backup",
+    "One row per backup that was restored on trial and came back as it was.",
+    (
+        Column("backup_id", "VARCHAR", "When it was begun; what `textmill restore` asks for."),
+        Column("made_at", "TIMESTAMPTZ", "When it was begun."),
+        Column("tables_count", "BIGINT", "Tables whose rows were compared.", minimum=1),
+        Column("rows_count", "BIGINT", "Rows of all tables.", minimum=0),
+        Column("files_count", "BIGINT", "Files of the lakehouse and objects.", minimum=1),
+        Column("total_bytes", "BIGINT", "Bytes that it holds.", minimum=1),
+        Column("copied_bytes", "BIGINT", "Bytes that no earlier backup held.", minimum=0),
+    ),
+    ("backup_id",),
+)
+
+COMPACTION = Table(
+    "compaction",
+    "compaction",
+    "One row per compaction of the lakehouse.",
+    (
+        Column("compacted_at", "TIMESTAMPTZ", "When it was begun."),
+        Column("files_before", "BIGINT", "Data files of all tables.", minimum=0),
+        Column("files_after", "BIGINT", "Data files of all tables, afterwards.", minimum=0),
+        Column("bytes_before", "BIGINT", "Bytes of the data files.", minimum=0),
+        Column("bytes_after", "BIGINT", "Bytes of the data files, afterwards.", minimum=0),
+        Column("snapshots_expired", "BIGINT", "Earlier states that can no longer be read.", minimum=0),
+        Column("files_deleted", "BIGINT", "Files that nothing needed any more.", minimum=0),
+        Column("catalog_bytes", "BIGINT", "Length of the catalog, afterwards.", minimum=0),
+    ),
+    ("compacted_at",),
+)
+
 FINE_TUNED_MODEL = Table(
     "fine_tuned_model",
     "fine_tuned_model",
@@ -766,6 +799,8 @@ TABLES: dict[str, Table] = {
         LABELING_TASKS,
         TRAINING_DATASET,
         SEARCH_INDEX,
+        BACKUP,
+        COMPACTION,
         FINE_TUNED_MODEL,
         EVALUATION_REPORT,
         CHAMPION_MODEL,

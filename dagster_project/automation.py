@@ -9,7 +9,7 @@ import dagster as dg
 from assets.collection.receiving import changed_tasks
 from assets.label_studio import ANNOTATION, title_of
 from assets.project import Project
-from dagster_project.jobs import partition_range_tags, refresh, retrain
+from dagster_project.jobs import backup, compact, partition_range_tags, refresh, retrain
 from resources.labeling_server import LabelingServer
 from resources.lakehouse import Lakehouse
 from resources.notices import ANNOTATED, Notices
@@ -40,7 +40,7 @@ SECONDS_WITHOUT_WEBHOOK, SECONDS_WITH_WEBHOOK = 60, 900
 
 
 def build_schedules(project: Project) -> list[dg.ScheduleDefinition]:
-    """Refresh every day, retrain every week; both are off until somebody turns them on in the UI."""
+    """Refresh and back up every day, retrain and compact every week; all are off until somebody turns them on in the UI."""
     tags = partition_range_tags([source.name for source in project.sources])
 
     @dg.schedule(job=refresh, cron_schedule="0 3 * * *", description="Collects from all sources at 03:00 UTC every day.")
@@ -50,7 +50,13 @@ def build_schedules(project: Project) -> list[dg.ScheduleDefinition]:
     weekly = dg.ScheduleDefinition(
         "weekly_retrain", job=retrain, cron_schedule="0 5 * * 1", description="Freezes a data set and retrains at 05:00 UTC every Monday."
     )
-    return [daily_refresh, weekly]
+    nightly = dg.ScheduleDefinition(
+        "nightly_backup", job=backup, cron_schedule="0 1 * * *", description="Backs up what is new at 01:00 UTC every night."
+    )
+    sundays = dg.ScheduleDefinition(
+        "weekly_compaction", job=compact, cron_schedule="0 2 * * 0", description="Compacts the lakehouse at 02:00 UTC every Sunday."
+    )
+    return [daily_refresh, weekly, nightly, sundays]
 
 
 def build_retrain_sensor(project: Project) -> dg.SensorDefinition:

@@ -14,6 +14,7 @@ from dagster_project.configuration import ConfigurationError
 from dagster_project.label_commands import label_app, webhook
 from dagster_project.model_commands import MODEL_COMMANDS
 from dagster_project.printing import JsonOption, say
+from dagster_project.safety_commands import key_app, restore
 from dagster_project.servers import run_until_stopped
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="From collected text to models that can be trusted.")
@@ -33,7 +34,7 @@ def setup(gpu_slots: Annotated[int, typer.Option(help="Trainings at a time.")] =
 
 @app.command("run")
 def run_command(
-    job: Annotated[str, typer.Argument(help="refresh, retrain, everything, search, study or issues")],
+    job: Annotated[str, typer.Argument(help="refresh, retrain, everything, search, study, issues, backup or compact")],
     full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Recompute everything.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -45,6 +46,12 @@ def run_command(
 def replay(source: Annotated[str, typer.Argument(help="Name of a source.")], as_json: JsonOption = False) -> None:
     """Parse a source's stored bytes again with today's parser, without a single request."""
     raise typer.Exit(0 if run_and_report("refresh", as_json, replay_sources=[source]) else 1)
+
+
+@app.command()
+def backup(as_json: JsonOption = False) -> None:
+    """Copy what is new to TEXTMILL_BACKUP_URL, encrypted, and prove the backup by restoring it on trial."""
+    raise typer.Exit(0 if run_and_report("backup", as_json) else 1)
 
 
 @app.command()
@@ -192,11 +199,12 @@ def report(as_json: JsonOption = False) -> None:
     print(f"\n{found.headline}\n\nReport: {found.location}")
 
 
-for command in (*MODEL_COMMANDS, webhook, serve_data, sql):
+for command in (*MODEL_COMMANDS, webhook, serve_data, sql, restore):
     app.command()(command)
 app.add_typer(label_app, name="label")
 app.add_typer(token_app, name="token")
 app.add_typer(audit_app, name="audit")
+app.add_typer(key_app, name="key")
 
 
 def resource(role: str) -> Any:  # noqa: ANN401  # one of several kinds, by role
@@ -256,18 +264,22 @@ def main() -> None:
     """Entry point: errors that users can mend are printed without a traceback."""
     from assets.training.manifests import ModelFolderError
     from dagster_project.demo import DemoError
+    from resources.backups import BackupError
     from resources.key_file import KeyFileError
     from resources.lakehouse import LakehouseError
+    from resources.master_key import MasterKeyError
     from resources.object_store import ObjectStoreError
     from resources.search_index import SearchIndexError
 
     try:
         app()
     except (
+        BackupError,
         ConfigurationError,
         DemoError,
         KeyFileError,
         LakehouseError,
+        MasterKeyError,
         ModelFolderError,
         ObjectStoreError,
         SearchIndexError,

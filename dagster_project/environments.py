@@ -12,13 +12,17 @@ from typing import TYPE_CHECKING, Any
 from assets.project import Project
 from assets.schemas import TABLES
 from dagster_project.configuration import ConfigurationError, load_project
+from resources.backups import Backups
 from resources.compute import LocalCompute
+from resources.encrypted_object_store import EncryptedObjectStore
+from resources.key_ring import KeyRing
 from resources.labeling_server import LabelingServer, LabelingServerError, Webhook, open_labeling_server
 from resources.lakehouse import Lakehouse
 from resources.language_model import LanguageModel, LanguageModelError, open_language_model
+from resources.master_key import MasterKeyError, MasterKeys
 from resources.model_tracking import ModelTracking, TrackingError, open_model_tracking
 from resources.notices import Notices
-from resources.object_store import open_object_store
+from resources.object_store import ObjectStoreError, open_object_store
 from resources.pseudonym_key import PseudonymKey, PseudonymKeyError
 from resources.search_index import SearchIndex
 
@@ -35,9 +39,14 @@ WEBHOOK_URL_VARIABLE, WEBHOOK_SECRET_VARIABLE = "TEXTMILL_WEBHOOK_URL", "TEXTMIL
 LLM_KEY_VARIABLE = "TEXTMILL_LLM_API_KEY"  # the variable's name
 PSEUDONYM_KEY_VARIABLE = "TEXTMILL_PSEUDONYM_KEY"  # the variable's name
 ACCESS_KEY_VARIABLE = "TEXTMILL_ACCESS_KEY"  # the variable's name
+MASTER_KEY_VARIABLE, PREVIOUS_KEY_VARIABLE = "TEXTMILL_MASTER_KEY", "TEXTMILL_MASTER_KEY_PREVIOUS"  # the variables' names
+KMS_ENDPOINT_VARIABLE = "TEXTMILL_KMS_ENDPOINT"
+BACKUP_URL_VARIABLE, BACKUP_ENDPOINT_VARIABLE = "TEXTMILL_BACKUP_URL", "TEXTMILL_BACKUP_ENDPOINT"
 LABEL_STUDIO_TOKEN_VARIABLE = "TEXTMILL_LABEL_STUDIO_TOKEN"  # the variable's name
 MLFLOW_SETTINGS = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 LEAST_SECRET_CHARS = 16
+# Collected bytes and answers of people are sealed. Data sets, models and reports are made for other programs to open, and stay as they are.
+SEALED_PREFIXES = ("raw/", "labels/")
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -61,6 +70,11 @@ class Environment:
         pseudonym_key: `TEXTMILL_PSEUDONYM_KEY`: secret of pseudonyms; None makes one and keeps it. The project file cannot name it.
         access_store_url: `TEXTMILL_ACCESS_STORE_URL`: where tokens and audit log are kept; None keeps them in `home`.
         access_key: `TEXTMILL_ACCESS_KEY`: secret of the audit log; None makes one and keeps it. The project file cannot name it.
+        master_key: `TEXTMILL_MASTER_KEY`: what objects are encrypted with; None makes one and keeps it. The project file cannot name it.
+        previous_master_key: `TEXTMILL_MASTER_KEY_PREVIOUS`: the one before, until `textmill key rotate` is done.
+        kms_endpoint: `TEXTMILL_KMS_ENDPOINT`: address of a key management service with the interface of AWS KMS.
+        backup_url: `TEXTMILL_BACKUP_URL`: where backups lie; None makes none.
+        backup_endpoint: `TEXTMILL_BACKUP_ENDPOINT`: address of an S3-compatible server for them.
     """
 
     name: str
@@ -75,6 +89,11 @@ class Environment:
     label_studio_token: str | None = field(default=None, repr=False)
     llm_api_key: str | None = field(default=None, repr=False)
     pseudonym_key: str | None = field(default=None, repr=False)
+    master_key: str | None = field(default=None, repr=False)
+    previous_master_key: str | None = field(default=None, repr=False)
+    kms_endpoint: str | None = None
+    backup_url: str | None = None
+    backup_endpoint: str | None = None
     webhook: Webhook | None = None
     access_store_url: str | None = field(default=None, repr=False)
     access_key: str | None = field(default=None, repr=False)
@@ -102,6 +121,7 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
     token, key = given.pop(LABEL_STUDIO_TOKEN_VARIABLE, None), given.pop(LLM_KEY_VARIABLE, None)
     pseudonym_key, access_key = given.pop(PSEUDONYM_KEY_VARIABLE, None), given.pop(ACCESS_KEY_VARIABLE, None)
     access_store_url = given.pop("TEXTMILL_ACCESS_STORE_URL", None)
+    master_key, previous_master_key = given.pop(MASTER_KEY_VARIABLE, None), given.pop(PREVIOUS_KEY_VARIABLE, None)
     webhook = _read_webhook(given)
     return Environment(
         name=name,
@@ -116,6 +136,11 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
         label_studio_token=token or None,
         llm_api_key=key or None,
         pseudonym_key=pseudonym_key or None,
+        master_key=master_key or None,
+        previous_master_key=previous_master_key or None,
+        kms_endpoint=given.get(KMS_ENDPOINT_VARIABLE) or None,
+        backup_url=given.get(BACKUP_URL_VARIABLE) or None,
+        backup_endpoint=given.get(BACKUP_ENDPOINT_VARIABLE) or None,
         webhook=webhook,
         access_store_url=access_store_url or None,
         access_key=access_key or None,
@@ -150,10 +175,14 @@ def read_project(environment: Environment) -> Project:
 
 def embedded_resources(environment: Environment, project: Project) -> dict[str, Any]:
     """Everything in one folder; nothing is opened before it is used."""
+    master_keys = _open_master_keys(environment)
+    object_store = open_object_store(environment.object_store_url, environment.object_store_endpoint)
     return {
         "project": project,
         "lakehouse": Lakehouse(environment.home / "lake", list(TABLES.values())),
-        "object_store": open_object_store(environment.object_store_url, environment.object_store_endpoint),
+        "object_store": EncryptedObjectStore(object_store, KeyRing(object_store, master_keys), SEALED_PREFIXES),
+        "backups": _open_backups(environment, master_keys),
+        "master_keys": master_keys,
         "index": SearchIndex(environment.home / "search"),
         "compute": LocalCompute(environment.home / "work"),
         "model_tracking": _open_tracking(environment.mlflow_uri, project.name),
@@ -186,6 +215,34 @@ def _open_pseudonym_key(environment: Environment) -> PseudonymKey:
         return PseudonymKey(environment.home / "lake" / "pseudonym.key", environment.pseudonym_key)
     except PseudonymKeyError as error:
         raise ConfigurationError(f"{PSEUDONYM_KEY_VARIABLE}: {error}") from error
+
+
+def _open_master_keys(environment: Environment) -> MasterKeys:
+    file = environment.home / "master.key"
+    try:
+        return MasterKeys(file, environment.master_key, environment.previous_master_key, environment.kms_endpoint)
+    except MasterKeyError as error:
+        raise ConfigurationError(f"{MASTER_KEY_VARIABLE}: {error}") from error
+
+
+def _open_backups(environment: Environment, master_keys: MasterKeys) -> Backups:
+    """The backups, everything of them sealed.
+
+    Raises:
+        ConfigurationError: The address is none, or lies where the objects lie, or the other way round: backups would hold themselves.
+    """
+    scratch, url = environment.home / "work", environment.backup_url
+    if url is None:
+        return Backups(None, scratch)
+    here, there = (f"{address.rstrip('/')}/" for address in (environment.object_store_url, url))
+    same_server = url.startswith("file:") or environment.backup_endpoint == environment.object_store_endpoint
+    if same_server and (here.startswith(there) or there.startswith(here)):
+        raise ConfigurationError(f"{BACKUP_URL_VARIABLE}: expected another place than that of the objects, {here}, found {there}")
+    try:
+        store = open_object_store(url, environment.backup_endpoint)
+    except ObjectStoreError as error:
+        raise ConfigurationError(f"{BACKUP_URL_VARIABLE}: {error}") from error
+    return Backups(EncryptedObjectStore(store, KeyRing(store, master_keys), ("",)), scratch)
 
 
 def _open_language_model(environment: Environment, project: Project) -> LanguageModel:

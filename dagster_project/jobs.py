@@ -12,8 +12,10 @@ RETRAIN = ("training_dataset", "fine_tuned_model", "evaluation_report", "champio
 SEARCH = ("hyperparameter_search",)
 STUDIES = ("learning_curve", "ablation_report")
 ISSUES = ("document_embeddings", "text_outliers", "label_issues", "labeling_queue", "pool_predictions", "labeling_tasks")
-# They cost minutes or hours and change nothing by themselves: no schedule, no sensor and no job for everything runs them.
-ON_DEMAND = (*SEARCH, *STUDIES, "label_issues", "text_outliers")
+BACKUP = ("backup",)
+COMPACT = ("compaction",)
+# They cost minutes or hours, or need a place elsewhere, and change nothing by themselves: the job for everything leaves them out.
+ON_DEMAND = (*SEARCH, *STUDIES, *BACKUP, *COMPACT, "label_issues", "text_outliers")
 
 refresh = dg.define_asset_job(
     "refresh", dg.AssetSelection.assets(*REFRESH), description="Collect what is new and bring it through to labels, queue and search index."
@@ -50,7 +52,19 @@ issues = dg.define_asset_job(
     description="On demand: labels that are probably wrong, texts that are unlike the others, and a queue that asks about the worst.",
 )
 
-JOBS = [refresh, retrain, everything, search, study, issues]
+backup = dg.define_asset_job(
+    "backup",
+    dg.AssetSelection.assets(*BACKUP),
+    description="Copy what is new to TEXTMILL_BACKUP_URL, encrypted, and prove it by restoring it on trial.",
+)
+
+compact = dg.define_asset_job(
+    "compact",
+    dg.AssetSelection.assets(*COMPACT),
+    description="Merge small files, expire old snapshots, delete what nothing needs any more.",
+)
+
+JOBS = [refresh, retrain, everything, search, study, issues, backup, compact]
 
 
 def partition_range_tags(sources: list[str]) -> dict[str, str]:

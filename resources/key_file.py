@@ -3,12 +3,10 @@
 What a secret is for does not belong here: see `pseudonym_key.py` and `access_store.py`.
 """
 
-import os
-import secrets
-import tempfile
 from pathlib import Path
 
-KEY_BYTES = 32
+from resources.secret_file import SECRET_BYTES, make_secret
+
 MIN_KEY_BYTES = 16
 
 
@@ -53,26 +51,11 @@ class KeyFile:
         if self._given is not None:
             return self._given.encode()
         if not self._file.exists():
-            self._make()
+            make_secret(self._file)
         key = self._file.read_bytes()
-        if len(key) != KEY_BYTES:
+        if len(key) != SECRET_BYTES:
             raise self.error(
-                f"expected a key of {KEY_BYTES} bytes in {self._file}, found {len(key)} bytes; restore the file from a backup, "
+                f"expected a key of {SECRET_BYTES} bytes in {self._file}, found {len(key)} bytes; restore the file from a backup, "
                 f"or {self.when_lost}"
             )
         return key
-
-    def _make(self) -> None:
-        """Make a key, whole or not at all; of two processes at once the first one's stays."""
-        self._file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        descriptor, name = tempfile.mkstemp(dir=self._file.parent)  # readable by the owner only
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(secrets.token_bytes(KEY_BYTES))
-                file.flush()
-                os.fsync(file.fileno())
-            os.link(name, self._file)
-        except FileExistsError:
-            return
-        finally:
-            Path(name).unlink()

@@ -54,6 +54,12 @@ def connect(folder: Path, memory_limit: str, spill: Path, *, read_only: bool = F
     return connection
 
 
+def attach_for_reading(connection: duckdb.DuckDBPyConnection, catalog: Path, data: Path) -> None:
+    """Attach a lakehouse that nobody writes as `lake`, from a catalog and a folder of data files, wherever they lie."""
+    options = f"DATA_PATH '{quoted(data)}', OVERRIDE_DATA_PATH true, READ_ONLY"
+    connection.execute(f"ATTACH 'ducklake:sqlite:{quoted(catalog)}' AS lake ({options})")
+
+
 def open_duckdb(memory_limit: str, spill: Path) -> duckdb.DuckDBPyConnection:
     """An in-memory DuckDB; its extensions come from installed packages, never from a network."""
     settings: dict[str, str | bool | int | float | list[str]] = {

@@ -94,6 +94,23 @@ class Lakehouse:
                 self._abandon()
                 raise
 
+    @contextmanager
+    def files_to_oneself(self) -> Iterator[None]:
+        """Nobody else deletes data files that old snapshots name, or copies them; reading and writing go on.
+
+        Raises:
+            LakehouseError: A backup or a compaction takes longer than one waits.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        try:
+            with FileLock(self.folder / "files.lock", thread_local=False).acquire(timeout=LOCK_TIMEOUT_SECONDS):
+                yield
+        except Timeout as error:
+            raise LakehouseError(
+                f"Expected the lock of the files of {self.folder} within {LOCK_TIMEOUT_SECONDS:.0f} s, found a backup or a compaction "
+                "that holds it. Wait for its end and try again."
+            ) from error
+
     def close(self) -> None:
         """Close the connection and drop what it spilled; the next session opens a new one."""
         with self._thread_lock:

@@ -77,6 +77,9 @@ class ObjectStore(Protocol):
         """True when the key can be read."""
         ...
 
+    def delete(self, key: str) -> None:
+        """Removes the object; nothing happens when there is none."""
+
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         """Objects whose key starts with the prefix, ordered by key (code points)."""
         ...
@@ -203,6 +206,10 @@ class LocalObjectStore(ObjectStore):
     def exists(self, key: str) -> bool:
         """See `ObjectStore`."""
         return self._path(key).is_file()
+
+    def delete(self, key: str) -> None:
+        """See `ObjectStore`."""
+        self._path(key).unlink(missing_ok=True)
 
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         """See `ObjectStore`."""

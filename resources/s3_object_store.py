@@ -61,6 +61,11 @@ class S3ObjectStore(ObjectStore):
             return False
         return True
 
+    def delete(self, key: str) -> None:
+        """See `ObjectStore`; a bucket with versions keeps the earlier ones."""
+        with self._translated(key):
+            self._client.delete_object(Bucket=self.bucket, Key=self._key(key))
+
     def list(self, prefix: str = "") -> Iterator[StoredObject]:
         """See `ObjectStore`."""
         pages = iter(self._client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=self._key(f"{prefix}x")[:-1]))

@@ -16,7 +16,7 @@ GROUPS = {
     "collection": {"raw_documents", "raw_annotations"},
     "cleaning": {"clean_documents", "rejected_documents", "tokens", "text_outliers"},
     "labeling": {"annotations", "rule_votes", "model_votes", "labeled_documents", "label_issues", "labeling_queue", "labeling_tasks"},
-    "storage": {"training_dataset", "search_index"},
+    "storage": {"training_dataset", "search_index", "backup", "compaction"},
     "training": {
         "fine_tuned_model",
         "evaluation_report",
@@ -84,14 +84,27 @@ def test_what_runs_on_demand_is_in_no_other_job(definitions):
             "hyperparameter_search",
             "learning_curve",
             "ablation_report",
+            "backup",
+            "compaction",
         }
 
 
 def test_jobs_schedules_and_sensor_are_there(definitions):
-    assert {job.name for job in definitions.jobs or []} == {"refresh", "retrain", "everything", "search", "study", "issues"}
+    assert {job.name for job in definitions.jobs or []} == {
+        "refresh",
+        "retrain",
+        "everything",
+        "search",
+        "study",
+        "issues",
+        "backup",
+        "compact",
+    }
     assert {schedule.name: schedule.cron_schedule for schedule in definitions.schedules or []} == {
         "daily_refresh": "0 3 * * *",
         "weekly_retrain": "0 5 * * 1",
+        "nightly_backup": "0 1 * * *",
+        "weekly_compaction": "0 2 * * 0",
     }
     assert {sensor.name for sensor in definitions.sensors or []} == {"retrain_on_new_labels", "refresh_on_new_annotations"}
 

@@ -175,7 +175,7 @@ def test_the_pictured_graph_is_the_graph(definitions):
     (picture,) = blocks("README.md", "mermaid")
     assert set(re.findall(r"(\w+) --> (\w+)", picture)) == edges
     groups = {
-        name: set(re.findall(r"\w+_\w+|tokens|annotations", body))
+        name: set(re.findall(r"\w+_\w+|tokens|annotations|backup|compaction", body))
         for name, body in re.findall(r"subgraph (\w+)\n(.*?)end\n", picture, re.DOTALL)
     }
     assert groups == {group: {key.to_user_string() for key in graph.asset_keys_for_group(group)} for group in groups}

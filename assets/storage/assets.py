@@ -1,7 +1,9 @@
-"""Wiring of the storage stage: frozen data sets and the search index."""
+"""Wiring of the storage stage: frozen data sets, the search index, backups and compaction."""
 
+import dataclasses
 import tempfile
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -9,11 +11,14 @@ import pandas as pd
 
 from assets.answers import count_outside_task
 from assets.project import Project
-from assets.schemas import SEARCH_INDEX, SPLITS, TRAINING_DATASET
+from assets.schemas import BACKUP, COMPACTION, SEARCH_INDEX, SPLITS, TRAINING_DATASET
+from assets.storage.backup_record import describe_backup
 from assets.storage.contamination import find_contaminated, passages_of
 from assets.storage.datasets import MEMBERS_SQL, ROWS_SQL, TOKENS_SQL, DatasetWriter, FrozenDataset, permitted, training_refusals
 from assets.storage.splits import assign_splits, count_leaks
 from assets.wiring import LakehouseResource, Materialized, ProjectResource, Refresh, asset_options, materialized, step_of
+from resources.backups import Backups
+from resources.compaction import compact
 from resources.increments import BATCH_ROWS, Step
 from resources.lakehouse import Lakehouse
 from resources.object_store import ObjectStore
@@ -73,6 +78,39 @@ def search_index(
         already = 0 if step.is_rebuild else int(lakehouse.read("SELECT count(*) AS rows FROM search_index")["rows"].item())
         step.measure("documents_missing", already + step.counts.rows_out - index.count())
     return materialized(step, {"documents": index.count()})
+
+
+@dg.asset(**asset_options(BACKUP, ["duckdb", "parquet"]))
+def backup(
+    context: dg.AssetExecutionContext,
+    config: Refresh,
+    lakehouse: LakehouseResource,
+    object_store: dg.ResourceParam[ObjectStore],
+    project: ProjectResource,
+    backups: dg.ResourceParam[Backups],
+) -> Materialized:
+    """Encrypted, incremental copies of lakehouse and objects in another store, each proven by restoring it on trial."""
+    with step_of(context, lakehouse, "backup", package=PACKAGE) as step:
+        made = backups.make(lakehouse, object_store)
+        step.write("backup", describe_backup(made.manifest, made.bytes_copied))
+        step.count(rows_in=1, rows_out=1)
+        step.measure("tables_that_differ", len(made.differing_tables))
+        if not made.differing_tables:
+            with lakehouse.files_to_oneself():
+                step.measure("backups_removed", backups.prune(project.retention.backups))
+    return materialized(step, {"store": backups.store.url(""), "tables that differ": ", ".join(made.differing_tables) or "none"})
+
+
+@dg.asset(**asset_options(COMPACTION, ["duckdb", "parquet"]))
+def compaction(context: dg.AssetExecutionContext, config: Refresh, lakehouse: LakehouseResource, project: ProjectResource) -> Materialized:
+    """Small files merged, old snapshots expired, files that nothing needs deleted; no row, data set or model goes."""
+    now = datetime.now(UTC)
+    with step_of(context, lakehouse, "compaction", package=PACKAGE) as step:
+        done = compact(lakehouse, now - timedelta(days=project.retention.snapshots_days))
+        step.write("compaction", pd.DataFrame([{"compacted_at": now, **dataclasses.asdict(done)}]))
+        step.count(rows_in=1, rows_out=1)
+        step.measure("files_added", max(0, done.files_after - done.files_before))
+    return materialized(step)
 
 
 def freeze(step: Step, lakehouse: Lakehouse, project: Project, folder: Path) -> tuple[FrozenDataset, int]:

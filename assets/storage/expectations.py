@@ -2,7 +2,7 @@
 
 from assets.project import Project
 from assets.quality.suites import Suite, expect_fact, expect_rows, expect_task_answers, suite
-from assets.schemas import SEARCH_INDEX, TRAINING_DATASET
+from assets.schemas import BACKUP, COMPACTION, SEARCH_INDEX, TRAINING_DATASET
 
 
 def training_dataset(project: Project) -> Suite:
@@ -47,4 +47,20 @@ def search_index(_project: Project) -> Suite:
     return suite(
         SEARCH_INDEX,
         expect_fact("index_is_complete", "The index holds every clean document that was to be indexed.", "documents_missing", maximum=0),
+    )
+
+
+def backup(_project: Project) -> Suite:
+    """What was backed up came back."""
+    return suite(
+        BACKUP,
+        expect_fact("every_table_came_back", "Every table was restored on trial with the same rows.", "tables_that_differ", maximum=0),
+    )
+
+
+def compaction(_project: Project) -> Suite:
+    """Compaction makes the lakehouse smaller; that it keeps all rows is seen to while files are merged."""
+    return suite(
+        COMPACTION,
+        expect_fact("files_become_fewer", "There are no more data files than before.", "files_added", maximum=0),
     )

@@ -51,6 +51,14 @@ def test_writing_again_replaces_the_object(store):
     assert store.get("a") == b"two"
 
 
+def test_a_deleted_object_is_gone_and_deleting_again_changes_nothing(store):
+    store.put("folder/a", b"x")
+    store.put("folder/b", b"y")
+    for _ in range(2):
+        store.delete("folder/a")
+    assert [found.key for found in store.list()] == ["folder/b"]
+
+
 def test_a_missing_object_is_an_error_that_names_its_address(store, tmp_path):
     store.put("folder/a", b"x")
     assert not store.exists("folder/b")

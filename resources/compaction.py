@@ -1,0 +1,113 @@
+"""Keeping the lakehouse small: many small files become few, and files that only old snapshots need are deleted.
+
+No row goes: superseded increments are rows like others, and stay. Data sets and models are files in the object store, which nothing here
+touches; so whatever one of them was made from can still be read. Deleting the rows of somebody who wants them gone is not done here.
+"""
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+
+import duckdb
+
+from resources.lake_copy import CATALOG, TABLES_SQL, TableState, read_table_state
+from resources.lakehouse import Lakehouse, LakehouseError
+
+FILES_SQL = "SELECT coalesce(sum(file_count), 0), coalesce(sum(file_size_bytes), 0) FROM ducklake_table_info('lake')"
+EXPIRE_SQL = "CALL ducklake_expire_snapshots('lake', older_than => $before)"
+SMALL_FILES_SQL = """
+SELECT count(*) FROM ducklake_list_files('lake', $table, schema => 'main') WHERE data_file_size_bytes < $small"""
+SMALL_FILE_BYTES = 32 << 20
+"""Files below are merged; a merged file may be several times as long. Row groups within it still prune by increment."""
+
+
+@dataclass(frozen=True)
+class Compaction:
+    """What a compaction did.
+
+    Attributes:
+        files_before: Data files of the present snapshot.
+        files_after: The same, afterwards.
+        bytes_before: Their bytes.
+        bytes_after: The same, afterwards.
+        snapshots_expired: Snapshots that can no longer be read.
+        files_deleted: Files that nothing needed any more, those of killed writers included.
+        catalog_bytes: Length of the catalog afterwards.
+    """
+
+    files_before: int
+    files_after: int
+    bytes_before: int
+    bytes_after: int
+    snapshots_expired: int
+    files_deleted: int
+    catalog_bytes: int
+
+
+def compact(lakehouse: Lakehouse, expire_before: datetime) -> Compaction:
+    """Merge small files, expire old snapshots, delete what nothing needs any more; others may work meanwhile.
+
+    Args:
+        lakehouse: The lakehouse.
+        expire_before: Snapshots made earlier go, except the newest.
+
+    Raises:
+        LakehouseError: A table would hold other rows after its files were merged; it is left as it was.
+    """
+    with lakehouse.files_to_oneself():
+        files_before, bytes_before = measure_files(lakehouse)
+        with lakehouse.session() as connection:
+            tables = [name for (name,) in connection.execute(TABLES_SQL).fetchall()]
+        for table in tables:
+            lakehouse.retry(partial(merge_small_files, lakehouse, table))
+        with lakehouse.session() as connection:
+            expired = connection.execute(EXPIRE_SQL, {"before": expire_before}).fetchall()
+            deleted = connection.execute("CALL ducklake_cleanup_old_files('lake', cleanup_all => true)").fetchall()
+        orphans = lakehouse.remove_orphans()
+        files_after, bytes_after = measure_files(lakehouse)
+        catalog_bytes = vacuum_catalog(lakehouse)
+    return Compaction(files_before, files_after, bytes_before, bytes_after, len(expired), len(deleted) + orphans, catalog_bytes)
+
+
+def measure_files(lakehouse: Lakehouse) -> tuple[int, int]:
+    """Number and bytes of the data files of the present snapshot."""
+    with lakehouse.session() as connection:
+        files, size = connection.execute(FILES_SQL).fetchall()[0]
+    return int(files), int(size)
+
+
+def merge_small_files(lakehouse: Lakehouse, table: str) -> None:
+    """Merge the small files of a table, if it has more than one, and see to it that its rows stay the same.
+
+    Raises:
+        LakehouseError: They would not.
+    """
+    with lakehouse.transaction() as connection:
+        small = connection.execute(SMALL_FILES_SQL, {"table": table, "small": SMALL_FILE_BYTES}).fetchall()[0][0]
+        if small < 2:
+            return
+        before = read_table_state(connection, table)
+        merge(connection, table)
+        after = read_table_state(connection, table)
+        if after != before:
+            raise LakehouseError(f"Expected {table} to hold the same rows after its files were merged, found {describe(before, after)}.")
+
+
+def merge(connection: duckdb.DuckDBPyConnection, table: str) -> None:
+    """Have DuckLake merge the small files of a table."""
+    connection.execute(f"CALL ducklake_merge_adjacent_files('lake', '{table}', schema => 'main', max_file_size => {SMALL_FILE_BYTES})")
+
+
+def describe(before: TableState, after: TableState) -> str:
+    """How two states of a table differ."""
+    return f"{after.rows} rows instead of {before.rows}" if after.rows != before.rows else "other values in them"
+
+
+def vacuum_catalog(lakehouse: Lakehouse) -> int:
+    """Give the room of what left the catalog back, and overwrite it; returns the bytes of the catalog."""
+    catalog = lakehouse.folder / CATALOG
+    with lakehouse.session(), closing(sqlite3.connect(catalog)) as opened:
+        opened.execute("VACUUM")
+    return catalog.stat().st_size
