@@ -20,10 +20,11 @@ WAITING = [  # document, cluster, confidence, votes, label, distribution
 CONFIDENT = [("x", "x", 0.99, 9, "坏", [1.0, 0.0]), ("y", "y", 0.99, 9, "坏", [1.0, 0.0]), ("z", "z", 0.99, 9, "good", [0.0, 1.0])]
 
 
+OUTLIERS = {}  # scores by document
 MARGINS = {}  # of the champion, by document; it says that all of them are 坏
 
 
-def candidates(budget=10, waiting=WAITING, confident=CONFIDENT, margins=MARGINS):
+def candidates(budget=10, waiting=WAITING, confident=CONFIDENT, margins=MARGINS, outliers=OUTLIERS):
     columns = ["document_id", "cluster_id", "confidence", "votes_count", "label", "distribution"]
     rows = pd.DataFrame([*waiting, *confident], columns=columns)
     rows = rows.assign(
@@ -42,6 +43,9 @@ def candidates(budget=10, waiting=WAITING, confident=CONFIDENT, margins=MARGINS)
             .astype({"document_id": "str", "margin": "float64"})
             .assign(label="坏"),
         )
+        scores = [(name, score) for name, found in outliers.items() for score in found]
+        flagged = pd.DataFrame(scores, columns=["document_id", "score"]).astype({"document_id": "str", "score": "float64"})
+        connection.register("text_outliers", flagged)
         return connection.execute(CANDIDATES_SQL, {"budget": budget}).df()
 
 
@@ -65,6 +69,11 @@ def test_what_the_champion_was_not_asked_about_comes_after_what_it_doubts():
     margins = {"疑": 0.1, "稳": 0.8}
     assert ids({"uncertainty": 1}, waiting=unseen, margins=margins) == ["疑", "稳", "a", "b"]
     assert ids({"uncertainty": 1}, waiting=unseen) == ["a", "b", "疑", "稳"]
+
+
+def test_outliers_are_asked_by_the_farthest_of_their_scores_and_only_while_they_wait():
+    assert ids({"outlier": 1}, outliers={"b": [7.0], "e": [6.0, 12.0], "x": [50.0]}) == ["e", "b"]
+    assert ids({"outlier": 1}) == []
 
 
 def vectors(**angles):
