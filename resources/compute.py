@@ -86,7 +86,8 @@ class LocalCompute:
                 raise ChildProcessFailedError(
                     f"Expected {module} to be ready within {patience_seconds:g} s, found that it was not:\n" + "\n".join(errors)
                 )
-            Thread(target=_drain, args=(child.stdout,), daemon=True).start()
+            stream, child.stdout = child.stdout, None  # the thread's from now on, which closes it at its end
+            Thread(target=_drain, args=(stream,), daemon=True).start()
             yield json.loads(line)
 
     @contextmanager
@@ -125,9 +126,8 @@ def _child(command: list[str]) -> Iterator["subprocess.Popen[str]"]:
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
-        for stream in (child.stdout, child.stderr):
-            if stream is not None:
-                stream.close()
+        if child.stdout is not None:
+            child.stdout.close()
 
 
 def _first_line(child: "subprocess.Popen[str]", patience_seconds: float) -> str:
@@ -140,19 +140,17 @@ def _first_line(child: "subprocess.Popen[str]", patience_seconds: float) -> str:
         timer.cancel()
 
 
-def _drain(stream: IO[str]) -> None:
-    """Read what nobody wants, so that the child never waits for a full pipe."""
-    for _line in stream:
-        pass
+def _drain(stream: IO[str], lines: deque[str] | None = None) -> None:
+    """Read a stream to its end and close it, so that the child never waits for a full pipe; the last lines are kept where wanted."""
+    kept = deque[str](maxlen=0) if lines is None else lines
+    with stream:
+        kept.extend(line.rstrip() for line in stream)
 
 
 def _collect_errors(child: "subprocess.Popen[str]") -> tuple[deque[str], Thread]:
     """The last lines on standard error, as they come, and the thread that reads them; it ends with the child."""
     lines: deque[str] = deque(maxlen=ERROR_LINES)
-
-    def drain(stream: IO[str] | None) -> None:
-        lines.extend(line.rstrip() for line in stream or ())
-
-    reader = Thread(target=drain, args=(child.stderr,), daemon=True)
+    stream, child.stderr = child.stderr, None
+    reader = Thread(target=_drain, args=(stream, lines), daemon=True)
     reader.start()
     return lines, reader
