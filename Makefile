@@ -55,7 +55,7 @@ dev: $(RUNTIME) $(CORPUS) ## open the Dagster UI on 127.0.0.1:3000 with the demo
 	$(BIN)/textmill dev --demo
 
 test: $(DEVELOPMENT) $(CORPUS) ## run every test
-	$(BIN)/python -m pytest $(SIDE_BY_SIDE)
+	$(BIN)/python -m pytest --durations 40 $(SIDE_BY_SIDE)
 
 unit: $(DEVELOPMENT) ## run the quick tests: pure functions and small parts
 	$(BIN)/python -m pytest -q $(SIDE_BY_SIDE) -m "not slow"
