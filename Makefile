@@ -12,6 +12,8 @@ LABEL_STUDIO := .venv-labelstudio
 SIDE_BY_SIDE := -n auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+# Modules are compiled once, at their first import, and not in every process: that is ten seconds of each that trains or audits.
+export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo demozh dev test unit testserver labelstudio check catalog bench clean
