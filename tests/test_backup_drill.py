@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from dagster_project.cli import app
 from dagster_project.configuration import ConfigurationError
 from dagster_project.environments import build_resources, read_environment
-from dagster_project.queries import search_documents
+from services.queries import search_documents
 
 ENGLISH = [
     {"id": "1", "text": "I love this phone, the screen is wonderful and bright.", "ratings": [3, 4, 3, 2]},
