@@ -16,7 +16,8 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict
 
-from resources.lake_copy import CATALOG, DATA, TableState, copy_catalog, read_table_states
+from resources.lake_connection import CATALOG, DATA
+from resources.lake_copy import TableState, copy_catalog, read_table_states
 from resources.lakehouse import Lakehouse
 from resources.object_store import CorruptObjectError, ObjectStore
 

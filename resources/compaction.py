@@ -12,7 +12,8 @@ from functools import partial
 
 import duckdb
 
-from resources.lake_copy import CATALOG, TABLES_SQL, TableState, read_table_state
+from resources.lake_connection import CATALOG
+from resources.lake_copy import TABLES_SQL, TableState, read_table_state
 from resources.lakehouse import Lakehouse, LakehouseError
 
 FILES_SQL = "SELECT coalesce(sum(file_count), 0), coalesce(sum(file_size_bytes), 0) FROM ducklake_table_info('lake')"

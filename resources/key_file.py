@@ -5,9 +5,7 @@ What a secret is for does not belong here: see `pseudonym_key.py` and `access_st
 
 from pathlib import Path
 
-from resources.secret_file import SECRET_BYTES, make_secret
-
-MIN_KEY_BYTES = 16
+from resources.secret_file import MIN_GIVEN_BYTES, SECRET_BYTES, make_secret
 
 
 class KeyFileError(Exception):
@@ -35,9 +33,9 @@ class KeyFile:
         Raises:
             KeyFileError: The given key is too short to be a secret.
         """
-        if given is not None and len(given.encode()) < MIN_KEY_BYTES:
+        if given is not None and len(given.encode()) < MIN_GIVEN_BYTES:
             raise self.error(
-                f"expected a secret of {MIN_KEY_BYTES} bytes or more, found {len(given.encode())}; make one with `openssl rand -hex 32`"
+                f"expected a secret of {MIN_GIVEN_BYTES} bytes or more, found {len(given.encode())}; make one with `openssl rand -hex 32`"
             )
         self._file = file
         self._given = given

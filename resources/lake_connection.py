@@ -21,6 +21,8 @@ from resources import liveness
 
 EXTENSIONS = ("ducklake", "sqlite_scanner", "httpfs")  # httpfs brings the OpenSSL that encrypted Parquet is written with
 NETWORK_FILE_SYSTEMS = {"nfs", "nfs4", "cifs", "smb3", "smbfs", "afpfs", "fuse.sshfs", "9p", "ceph", "glusterfs"}
+CATALOG, DATA, LOCK = "catalog.sqlite", "data", "lake.lock"
+"""In the folder of a lakehouse."""
 TRANSIENT_ERRORS = ("database is locked", "conflict", "busy")
 
 _numbers = itertools.count(1)
@@ -43,21 +45,23 @@ def connect(folder: Path, memory_limit: str, spill: Path, *, read_only: bool = F
         spill: Folder for spilled rows, of this connection alone: DuckDB names its spill files alike in every process.
         read_only: Nothing can be written; there must be a lakehouse.
     """
-    (folder / "data").mkdir(parents=True, exist_ok=True, mode=0o700)
+    (folder / DATA).mkdir(parents=True, exist_ok=True, mode=0o700)
     connection = open_duckdb(memory_limit, spill)
-    catalog = folder / "catalog.sqlite"
-    # The catalog remembers where its files lay when it was made; they lie beside it, wherever the folder was moved to.
-    path = f"DATA_PATH '{quoted(folder / 'data')}', OVERRIDE_DATA_PATH true"
-    more = ", READ_ONLY" if read_only else ""
-    connection.execute(f"ATTACH 'ducklake:sqlite:{quoted(catalog)}' AS lake ({path}, ENCRYPTED, DATA_INLINING_ROW_LIMIT 0{more})")
+    catalog = folder / CATALOG
+    _attach(connection, catalog, folder / DATA, "ENCRYPTED", "DATA_INLINING_ROW_LIMIT 0", *(["READ_ONLY"] if read_only else []))
     catalog.chmod(0o600)  # it holds the file keys, and per column the smallest and the largest value, in clear
     return connection
 
 
 def attach_for_reading(connection: duckdb.DuckDBPyConnection, catalog: Path, data: Path) -> None:
     """Attach a lakehouse that nobody writes as `lake`, from a catalog and a folder of data files, wherever they lie."""
-    options = f"DATA_PATH '{quoted(data)}', OVERRIDE_DATA_PATH true, READ_ONLY"
-    connection.execute(f"ATTACH 'ducklake:sqlite:{quoted(catalog)}' AS lake ({options})")
+    _attach(connection, catalog, data, "READ_ONLY")
+
+
+def _attach(connection: duckdb.DuckDBPyConnection, catalog: Path, data: Path, *options: str) -> None:
+    """Attach a lakehouse as `lake`. The catalog remembers where its files lay when it was made; they may have been moved since."""
+    path = f"DATA_PATH '{quoted(data)}', OVERRIDE_DATA_PATH true"
+    connection.execute(f"ATTACH 'ducklake:sqlite:{quoted(catalog)}' AS lake ({', '.join([path, *options])})")
 
 
 def open_duckdb(memory_limit: str, spill: Path) -> duckdb.DuckDBPyConnection:

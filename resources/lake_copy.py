@@ -10,10 +10,9 @@ from pathlib import Path
 
 import duckdb
 
-from resources.lake_connection import LakehouseError, attach_for_reading, open_duckdb
+from resources.lake_connection import CATALOG, DATA, LakehouseError, attach_for_reading, open_duckdb
 from resources.lakehouse import Lakehouse
 
-CATALOG, DATA = "catalog.sqlite", "data"
 NAMED_FILES_SQL = "SELECT path FROM ducklake_data_file UNION ALL SELECT path FROM ducklake_delete_file"
 TABLES_SQL = "SELECT table_name FROM duckdb_tables() WHERE database_name = 'lake' AND schema_name = 'main' ORDER BY 1"
 # The rows of a table in any order: their number, and the sum of DuckDB's hash of each. It tells apart what accidents make of a table,

@@ -14,7 +14,17 @@ import pandas as pd
 from duckdb import StatementType
 from filelock import FileLock
 
-from resources.lake_connection import LakehouseError, claim_spill_folder, connect, quoted, release_spill_folder, to_pandas
+from resources.lake_connection import (
+    CATALOG,
+    DATA,
+    LOCK,
+    LakehouseError,
+    claim_spill_folder,
+    connect,
+    quoted,
+    release_spill_folder,
+    to_pandas,
+)
 
 ASKING = (StatementType.SELECT, StatementType.EXPLAIN)
 
@@ -35,16 +45,16 @@ class LakeShell:
         Raises:
             LakehouseError: There is no lakehouse.
         """
-        if not (folder / "catalog.sqlite").is_file():
+        if not (folder / CATALOG).is_file():
             raise LakehouseError(f"Expected a lakehouse in {folder}, found none. `textmill run refresh` makes one.")
-        self._lock = FileLock(folder / "lake.lock")
+        self._lock = FileLock(folder / LOCK)
         with ExitStack() as stack, self._lock:
             spill = claim_spill_folder(folder)
             stack.callback(release_spill_folder, spill)
             self._connection = connect(folder, memory_limit, spill, read_only=True)
             stack.callback(self._connection.close)
             for statement in (
-                f"SET allowed_directories = ['{quoted(folder / 'data')}/', '{quoted(spill)}/']",
+                f"SET allowed_directories = ['{quoted(folder / DATA)}/', '{quoted(spill)}/']",
                 "SET enable_external_access = false",
                 "USE lake.published",
                 "SET lock_configuration = true",

@@ -19,9 +19,8 @@ import duckdb
 import pandas as pd
 from filelock import FileLock, Timeout
 
-from resources.lake_connection import ConcurrentIncrementError as ConcurrentIncrementError
-from resources.lake_connection import LakehouseError as LakehouseError
 from resources.lake_connection import (
+    LOCK,
     claim_spill_folder,
     connect,
     is_transient,
@@ -33,6 +32,8 @@ from resources.lake_connection import (
     temporary_name,
     to_pandas,
 )
+from resources.lake_connection import ConcurrentIncrementError as ConcurrentIncrementError
+from resources.lake_connection import LakehouseError as LakehouseError
 from resources.lake_tables import TABLE_FACTS, TableSpec, create_missing_tables, table_facts_sql
 from resources.ledger import Increment, State, find_increments, read_facts, set_state
 
@@ -53,7 +54,7 @@ class Lakehouse:
         self.tables = {table.name: table for table in tables}
         self._memory_limit = memory_limit
         self._thread_lock = threading.RLock()
-        self._lock = FileLock(folder / "lake.lock", thread_local=False)
+        self._lock = FileLock(folder / LOCK, thread_local=False)
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._spill: Path | None = None
 

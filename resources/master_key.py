@@ -12,11 +12,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
-from resources.secret_file import SECRET_BYTES, make_secret
+from resources.secret_file import MIN_GIVEN_BYTES, SECRET_BYTES, make_secret
 
 KMS = "kms:"
 NONCE_BYTES = 12
-MIN_SECRET_BYTES = 16
 
 
 class MasterKeyError(Exception):
@@ -76,9 +75,9 @@ class MasterKeys:
             MasterKeyError: A given key is too short to be a secret.
         """
         for key in (given, previous):
-            if key is not None and not key.startswith(KMS) and len(key.encode()) < MIN_SECRET_BYTES:
+            if key is not None and not key.startswith(KMS) and len(key.encode()) < MIN_GIVEN_BYTES:
                 raise MasterKeyError(
-                    f"expected a secret of {MIN_SECRET_BYTES} bytes or more, or {KMS} and the name of a key, found "
+                    f"expected a secret of {MIN_GIVEN_BYTES} bytes or more, or {KMS} and the name of a key, found "
                     f"{len(key.encode())} bytes; make one with `openssl rand -hex 32`"
                 )
         self._file, self._given, self._previous, self._kms_endpoint = file, given, previous, kms_endpoint

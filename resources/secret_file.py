@@ -6,6 +6,8 @@ import tempfile
 from pathlib import Path
 
 SECRET_BYTES = 32
+MIN_GIVEN_BYTES = 16
+"""Of a secret that somebody gives instead."""
 
 
 def make_secret(file: Path) -> None:

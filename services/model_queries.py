@@ -13,6 +13,7 @@ import pandas as pd
 from assets.training.registry import DECISIONS_SQL, MODELS_SQL, find_aliases, list_models, resolve_model
 from resources.lakehouse import Lakehouse
 from resources.object_store import ObjectStore
+from services.queries import as_json
 
 LINEAGE_SQL = """
 WITH RECURSIVE chain AS (
@@ -69,14 +70,13 @@ def trace_model(lakehouse: Lakehouse, store: ObjectStore, name: str) -> dict[str
     registry = read_registry(lakehouse)
     model = registry.find(name)
     decided = registry.decisions[registry.decisions["challenger_id"] == model["model_id"]]
-    decisions = json.loads(decided.to_json(orient="records", date_format="iso", force_ascii=False))
     key = f"datasets/{model['dataset_version']}/manifest.json"
     lineage = lakehouse.read(LINEAGE_SQL, {"version": model["dataset_version"]})
     return {
         "model": {**model, "recipe": json.loads(model["recipe"])},
         "aliases": find_aliases(registry.models, registry.decisions).of(model["model_id"]),
-        "decisions": [{**decision, "evidence": json.loads(decision["evidence"])} for decision in decisions],
+        "decisions": [{**decision, "evidence": json.loads(decision["evidence"])} for decision in as_json(decided)],
         "data_set": json.loads(store.get(key)) if store.exists(key) else None,
-        "made_from": json.loads(lineage.to_json(orient="records", force_ascii=False)),
+        "made_from": as_json(lineage),
         "location": store.url(str(model["model_key"])),
     }

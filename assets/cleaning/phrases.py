@@ -56,4 +56,3 @@ URGENCY = _any_of(
     r"click (?:here|the link|now)|act now|limited time|order now|sign up now|don't miss|hurry|while supplies last|!!!|\${2,}",
     r"点击(?:链接|领取|进入)|赶快|速来|限时|名额有限|手慢无|马上联系|长按(?:识别|复制)|复制(?:这条|此)|戳链接|！！！",
 )
-ADVERTISING = (CONTACT, OFFER, URGENCY)

@@ -129,20 +129,18 @@ def links_only(documents: pd.DataFrame, limits: Limits) -> Verdict:
 
 def at_most(measure: str, threshold: str, what: str, form: str = "{:.0%}") -> Judge:
     """A rule that refuses texts whose measure is above a threshold of `cleaning.quality`; a missing measure is no reason."""
-
-    def judge(documents: pd.DataFrame, limits: Limits) -> Verdict:
-        most = getattr(limits.cleaning.quality, threshold)
-        return Verdict(_mask(documents[measure] > most), f"at most {form.format(most)} {what}", documents[measure].map(form.format))
-
-    return judge
+    return _bounded("at most", pd.Series.gt, measure, threshold, what, form)
 
 
 def at_least(measure: str, threshold: str, what: str, form: str = "{:.0%}") -> Judge:
     """A rule that refuses texts whose measure is below a threshold of `cleaning.quality`; a missing measure is no reason."""
+    return _bounded("at least", pd.Series.lt, measure, threshold, what, form)
 
+
+def _bounded(words: str, is_beyond: Callable[[pd.Series, float], pd.Series], measure: str, threshold: str, what: str, form: str) -> Judge:
     def judge(documents: pd.DataFrame, limits: Limits) -> Verdict:
-        least = getattr(limits.cleaning.quality, threshold)
-        return Verdict(_mask(documents[measure] < least), f"at least {form.format(least)} {what}", documents[measure].map(form.format))
+        bound, found = getattr(limits.cleaning.quality, threshold), documents[measure]
+        return Verdict(_mask(is_beyond(found, bound)), f"{words} {form.format(bound)} {what}", found.map(form.format))
 
     return judge
 

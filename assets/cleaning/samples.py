@@ -48,7 +48,8 @@ def refused_samples(documents: pd.DataFrame, refused: pd.DataFrame, per_rule: in
         As `changed_samples` does; `rule` is the reason, and nothing comes after.
     """
     before = documents[["document_id", "text"]].rename(columns={"text": "before"})
-    return first_of_each([refused.assign(rule=refused["reason"], after=None).merge(before, on="document_id")], per_rule)
+    chosen = refused.groupby("reason", sort=False).head(per_rule)  # before the texts are brought: most of a batch may be refused
+    return first_of_each([chosen.assign(rule=chosen["reason"], after=None).merge(before, on="document_id")], per_rule)
 
 
 def first_of_each(samples: Sequence[pd.DataFrame], per_rule: int) -> pd.DataFrame:

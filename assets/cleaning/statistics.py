@@ -14,7 +14,7 @@ from collections import Counter
 from dataclasses import dataclass, fields
 from math import nan
 
-from assets.cleaning.phrases import ADVERTISING, AUTOMATIC, BOILERPLATE, CONTACT, STOP_WORDS
+from assets.cleaning.phrases import AUTOMATIC, BOILERPLATE, CONTACT, OFFER, STOP_WORDS, URGENCY
 from assets.cleaning.words import HAN, KANA, URL, find_words
 
 LINES_TO_JUDGE = 5
@@ -88,13 +88,18 @@ def measure_text(text: str, language: str) -> Statistics:
     return Statistics(
         is_automatic=len(text) <= MAX_AUTOMATIC_CHARS and AUTOMATIC.fullmatch(text) is not None,
         says_something=_says_something(text),
-        advertising_signs=float(sum(pattern.search(text) is not None for pattern in ADVERTISING)) if CONTACT.search(text) else 0.0,
+        advertising_signs=_advertising_signs(text),
         boilerplate_ratio=_boilerplate_chars(lines) / max(len(text), 1),
         is_code_switched=_is_code_switched(text, words),
         **_variety(words),
         **_lines(lines),
         **_prose(text, words, language),
     )
+
+
+def _advertising_signs(text: str) -> float:
+    """Kinds of signs that occur; none without a contact."""
+    return 1.0 + sum(pattern.search(text) is not None for pattern in (OFFER, URGENCY)) if CONTACT.search(text) else 0.0
 
 
 def _boilerplate_chars(lines: list[str]) -> int:

@@ -1,6 +1,5 @@
 """Wiring of `champion_model`: the challenger tried in processes of its own, beside the champion; the gate's judgement recorded."""
 
-import hashlib
 import json
 import tempfile
 from collections.abc import Callable, Mapping
@@ -14,7 +13,7 @@ import dagster as dg
 import pandas as pd
 
 from assets.project import Project
-from assets.training.manifests import ModelFolderError
+from assets.training.manifests import ModelFolderError, sha256_of_file
 from assets.training.registry import (
     CHAMPION_SQL,
     DECISIONS_SQL,
@@ -217,8 +216,7 @@ def read_frozen_split(store: ObjectStore, dataset_version: str, split: str) -> t
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, name)
         store.get_file(f"datasets/{dataset_version}/{name}", path)
-        with path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
+        found = sha256_of_file(path)
         if found != manifest["files"].get(name):
             raise ModelFolderError(
                 f"Data set {dataset_version}: expected {name} with SHA-256 {manifest['files'].get(name)}, found {found}. "

@@ -17,7 +17,7 @@ import feedparser
 
 from resources.channels.fetched import MEDIA_TYPES, CursorMove, Fetched, FetchFailure, Role, SourceError, refuse_by_size
 from resources.web.policy import FetchPolicy, WebError
-from resources.web.reader import Reply, WebReader
+from resources.web.reader import Reply, WebReader, conditions
 from resources.web.xml_documents import parse_xml
 
 THREADS = 4
@@ -71,14 +71,13 @@ class FeedChannel:
                 is_complete = is_complete and isinstance(outcome, Fetched)
                 yield outcome
             if is_complete:
-                yield CursorMove(_feed_key(self.url), _validators(reply))
+                yield CursorMove(_feed_key(self.url), json.dumps(reply.validators))
 
     def _read_feed(self, reader: WebReader, cursor: Mapping[str, str]) -> Reply | None:
         """The feed; None when it did not change."""
         known = json.loads(cursor.get(_feed_key(self.url), "{}"))
-        names = {"etag": "If-None-Match", "last_modified": "If-Modified-Since"}
         try:
-            reply = reader.get(self.url, {names[name]: value for name, value in known.items() if value})
+            reply = reader.get(self.url, conditions(known))
         except WebError as error:
             raise SourceError(f"cannot read the feed {self.url}: {error}") from error
         return None if reply.status == 304 else reply
@@ -183,7 +182,3 @@ def _is_web(url: str) -> bool:
 
 def _feed_key(url: str) -> str:
     return f"feed:{url}"
-
-
-def _validators(reply: Reply) -> str:
-    return json.dumps({"etag": reply.headers.get("etag", ""), "last_modified": reply.headers.get("last-modified", "")})

@@ -15,7 +15,7 @@ from resources.channels.fetched import MEDIA_TYPES, CursorMove, Fetched, FetchFa
 from resources.channels.sitemaps import Listed, read_sitemap
 from resources.web.links import links_of
 from resources.web.policy import FetchPolicy, WebError
-from resources.web.reader import Reply, WebReader, origin_of, parse_url
+from resources.web.reader import Reply, WebReader, conditions, origin_of, parse_url
 
 _NO_PAGES = frozenset(
     ".7z .avi .bmp .css .csv .doc .docx .epub .exe .gif .gz .ico .iso .jpeg .jpg .js .json .mov .mp3 .mp4 .pdf .png .ppt .pptx .rar .svg"
@@ -165,9 +165,8 @@ class SiteChannel:
 
     def _ask(self, reader: WebReader, progress: _Progress, target: _Target, known: Mapping[str, str]) -> Reply | FetchFailure | None:
         """The page; None when it did not change, or was read under another address already."""
-        names = {} if self._is_followed(target) else {"etag": "If-None-Match", "last_modified": "If-Modified-Since"}
         try:
-            reply = reader.get(target.url, {names[name]: known[name] for name in names if known.get(name)})
+            reply = reader.get(target.url, {} if self._is_followed(target) else conditions(known))
             is_elsewhere = origin_of(parse_url(reply.url)) != origin_of(parse_url(target.url))
         except WebError as error:
             return progress.failure(target.url, error.reason, str(error))
@@ -195,8 +194,7 @@ class SiteChannel:
             return
         state = {
             "sha256": hashlib.sha256(reply.body).hexdigest(),
-            "etag": reply.headers.get("etag", ""),
-            "last_modified": reply.headers.get("last-modified", ""),
+            **reply.validators,
             "changed": target.changed,
         }
         value = json.dumps(state)

@@ -19,6 +19,7 @@ from resources.web.robots import MAX_ROBOTS_BYTES, Robots, RobotsFile
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _TRANSIENT = frozenset({408, 429, 500, 502, 503, 504})
+_CONDITIONS = {"etag": "If-None-Match", "last_modified": "If-Modified-Since"}
 _CONNECTIONS = 10
 _HIGHEST_PORT = 65_535
 
@@ -54,6 +55,16 @@ class Reply:
         message = Message()
         message["content-type"] = self.headers.get("content-type", "")
         return message.get_content_charset()
+
+    @property
+    def validators(self) -> dict[str, str]:
+        """What the server knows this version of the object by; `conditions` asks for it again only if it changed."""
+        return {name: self.headers.get(name.replace("_", "-"), "") for name in _CONDITIONS}
+
+
+def conditions(validators: Mapping[str, str]) -> dict[str, str]:
+    """Headers that ask for an object unless it is the one with these validators; other names among them mean nothing."""
+    return {header: validators[name] for name, header in _CONDITIONS.items() if validators.get(name)}
 
 
 class WebReader:
