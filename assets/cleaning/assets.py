@@ -71,9 +71,9 @@ def clean_documents(
         for batch in step.batches("raw_documents", order_by=("collected_at", "revision", "document_id")):
             found = clean_batch(step, batch, project, pseudonymizer, datetime.now(UTC))
             samples = first_of_each([samples, found], project.cleaning.samples_per_rule)
-        step.measure("kept_share", step.counts.rows_out / max(step.counts.rows_in, 1))
-        expected = step.facts.get("expected_language_rows", 0.0)
-        step.measure("expected_language_share", expected / step.counts.rows_out if step.counts.rows_out else 1.0)
+        counts, expected = step.counts, step.facts.get("expected_language_rows", 0.0)
+        step.measure("kept_share", counts.rows_out / counts.rows_in if counts.rows_in else 1.0)
+        step.measure("expected_language_share", expected / counts.rows_out if counts.rows_out else 1.0)
     rules = {
         "rules": dg.MetadataValue.md(rules_table(step.reasons, step.counts.rows_in)),
         "samples": dg.MetadataValue.md(samples_table(samples, shows_texts=project.cleaning.shows_texts)),
