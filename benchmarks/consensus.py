@@ -9,6 +9,8 @@
   fifth mixes two labels up), `sparse` (two votes an item, three an annotator). Share of items with the right label, median of the seeds.
 - Rated text: three raters drawn for each sentence; what their consensus is off the mean of all other raters of the sentence, as the root
   of the mean square in rating units and as the share of wrong labels, beside the mean and the majority label of the same three.
+- Calibration: the expected calibration error (ten bins) of the confidence that the product gives a label, of the simulated annotators and
+  of three and five raters drawn for each sentence; right is what most of its other raters say.
 - Crowd and model: 4,000 of the sentences with three votes each of named people who are right 40 to 95 times in 100, and a model that
   learnt from the majority of those votes, out of fold (CROWDLAB).
 """
@@ -29,6 +31,7 @@ import numpy as np
 import pandas as pd
 
 from assets.labeling.aggregation import Method, Votes, aggregate
+from assets.labeling.consensus import confidence_of
 from assets.labeling.crowdlab import combine, weigh_crowd
 from assets.labeling.label_errors import Labelled, predict_out_of_fold
 from assets.labeling.rating_consensus import decide_ratings, fit_ratings
@@ -156,6 +159,44 @@ def rated_rows(archives: Path, seeds: int) -> Iterator[Row]:
         yield _error_row(f"three raters, {source}: wrong labels", errors, "share", "majority of the three")
 
 
+def calibration_rows(archives: Path, seeds: int) -> Iterator[Row]:
+    """How far confidence is from the share that is right."""
+    for setting in ("easy", "hard", "adversarial", "sparse"):
+        for method in ("majority", "dawid_skene"):
+            errors = []
+            for seed in range(seeds):
+                truth, votes = simulate(setting, seed)
+                posterior = aggregate(votes, method).posterior  # type: ignore[arg-type]
+                weights = posterior * np.bincount(votes.item, minlength=votes.items)[:, None]
+                confidence = confidence_of(weights, None if method == "majority" else posterior)
+                errors.append(calibration_error(confidence, posterior.argmax(axis=1) == truth))
+            yield Row(f"{setting}: {method}, calibration error of the confidence", statistics.median(errors), "share")
+    assert TASK.rating is not None
+    documents = load_rated_text(archives)
+    scale, labels = TASK.rating, len(TASK.labels)
+
+    def counts(ratings: np.ndarray) -> np.ndarray:
+        found = pd.Index(TASK.labels).get_indexer(pd.Index(labels_of_ratings(pd.Series(ratings), scale)))
+        return np.bincount(found, minlength=labels)
+
+    for raters in (3, 5):
+        errors = []
+        for seed in range(seeds):
+            random = np.random.default_rng(seed)
+            drawn = [random.permutation(np.asarray(ratings)) for ratings in documents["ratings"]]
+            own = np.array([counts(ratings[:raters]) for ratings in drawn], dtype=float)
+            others = np.array([counts(ratings[raters:]) for ratings in drawn])
+            errors.append(calibration_error(confidence_of(own, None), own.argmax(axis=1) == others.argmax(axis=1)))
+        yield Row(f"rated text, {raters} raters: calibration error of the confidence", statistics.median(errors), "share")
+
+
+def calibration_error(confidence: np.ndarray, is_right: np.ndarray, bins: int = 10) -> float:
+    """Expected calibration error, 0 to 1."""
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
+    gaps = np.bincount(place, weights=confidence - is_right, minlength=bins)
+    return float(np.abs(gaps).sum() / len(confidence))
+
+
 def crowd_rows(archives: Path, seeds: int) -> Iterator[Row]:
     """Named people of different skill on the rated text, three to a sentence, and a model that learnt from their majority out of fold."""
     documents = load_rated_text(archives).sample(CROWD_TEXTS, random_state=0).reset_index(drop=True)
@@ -215,6 +256,7 @@ def main() -> None:
             yield memory_row(options.large)
         yield from simulated_rows(options.seeds)
         yield from rated_rows(options.archives, options.seeds)
+        yield from calibration_rows(options.archives, options.seeds)
         yield from crowd_rows(options.archives, options.seeds)
 
     print_rows(rows(), as_json=options.json)

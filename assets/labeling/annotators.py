@@ -58,6 +58,11 @@ WHERE list_contains($labels, label)
 class Opinion(Protocol):
     """What is made of the votes on some documents."""
 
+    @property
+    def is_probable(self) -> bool:
+        """Whether `posterior` gives probabilities of being right, and not shares of votes."""
+        ...
+
     def posterior(self, votes: pd.DataFrame, documents: pd.Index) -> Floats:
         """Probability of every label of every document, (documents, labels); see `Reputation.posterior`."""
         ...
@@ -82,6 +87,11 @@ class Reputation:
     weight: Floats | None
     confusion: Floats | None
     prior: Floats
+
+    @property
+    def is_probable(self) -> bool:
+        """See `Opinion.is_probable`."""
+        return self.confusion is not None
 
     def posterior(self, votes: pd.DataFrame, documents: pd.Index) -> Floats:
         """Probability of every label of every document, (documents, labels); the prior where nobody voted.

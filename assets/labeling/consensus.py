@@ -3,10 +3,13 @@
 Each label's share is the weight of its votes, or its probability by what was learnt of the annotators (`annotators.py`). Confidence is
 the posterior probability that the leading label beats the runner-up among annotators like these, under a uniform prior: with n1 and n2
 weighted votes for the two, P(p > 1/2) for p ~ Beta(n1 + 1, n2 + 1) (Gelman et al., Bayesian Data Analysis, 3rd ed., section 2.1). With a
-learnt probability the votes are split by it: however much is known of an annotator, one vote never says more than one vote can. Ties go
-to the label that comes first in the task. Ratings may be decided by how their source is rated (`rated_sources.py`). Where any number of
-labels may fit, each is decided by itself, chosen when more than half of the weight chose it, and the confidence is the least of them. Spans
-are decided in `span_consensus.py`; what is known beyond votes, in `gold.py`.
+learnt probability the votes are split by it, and it is the most that confidence can be: however much is known of an annotator, one vote
+never says more than one vote can, nor many votes more than those who gave them know. benchmarks/consensus.py shows how often a label is
+right by its confidence.
+
+Ties go to the label that comes first in the task. Ratings may be decided by how their source is rated (`rated_sources.py`). Where any
+number of labels may fit, each is decided by itself, chosen when more than half of the weight chose it, and the confidence is the least of
+them. Spans are decided in `span_consensus.py`; what is known beyond votes, in `gold.py`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -53,6 +56,17 @@ def lead_probability(weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64
     return np.asarray(betainc(second + 1, first + 1, 0.5), dtype=float)
 
 
+def confidence_of(weights: npt.NDArray[np.float64], probabilities: npt.NDArray[np.float64] | None) -> npt.NDArray[np.float64]:
+    """How sure the leading label is, 0 to 1, (documents,): by the votes, and no surer than its learnt probability.
+
+    Args:
+        weights: Weight of the votes, (documents, labels).
+        probabilities: Of every label, by what was learnt of the annotators, (documents, labels); None where nothing was.
+    """
+    by_votes = lead_probability(weights)
+    return by_votes if probabilities is None else np.minimum(by_votes, probabilities.max(axis=1))
+
+
 def decide_labels(
     documents: pd.DataFrame,
     votes: pd.DataFrame,
@@ -88,9 +102,10 @@ def decide_labels(
     if reputation is not None:
         distribution = np.where(total[:, None] > 0, reputation.posterior(votes, index), distribution)
         weights = distribution * total[:, None]
+    confidence = confidence_of(weights, distribution if reputation is not None and reputation.is_probable else None)
     leading = pd.Series(np.array(labels, dtype=object)[weights.argmax(axis=1)])
     decided = pd.DataFrame({"label": leading.where(total > 0, None), "distribution": list(distribution)})
-    decided = decided.assign(confidence=lead_probability(weights))
+    decided = decided.assign(confidence=confidence)
     return _complete(documents, votes, _with_ratings(decided, index, votes, rated) if rated else decided, settings)
 
 

@@ -30,6 +30,11 @@ class CrowdAndModel:
     weights: CrowdWeights
     predictions: pd.Series
 
+    @property
+    def is_probable(self) -> bool:
+        """See `annotators.Opinion.is_probable`."""
+        return True
+
     def posterior(self, votes: pd.DataFrame, documents: pd.Index) -> Floats:
         """Probability of every label of every document, (documents, labels); equal for all where nobody says anything.
 

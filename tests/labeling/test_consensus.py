@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from assets.labeling.consensus import decide_labels, lead_probability
+from assets.labeling.aggregation import Votes, aggregate
+from assets.labeling.consensus import confidence_of, decide_labels, lead_probability
 from assets.project import Labeling, RuleSettings
 
 LABELS = ("negative", "neutral", "positive")
@@ -77,3 +78,18 @@ def test_ratings_are_kept_sorted_with_their_mean():
 def test_a_vote_outside_the_task_is_an_error():
     with pytest.raises(ValueError, match=r"Expected votes for .*'neutral'.* found votes for \['great'\]"):
         decide_labels(DOCUMENTS, votes("pos").assign(label="great"), LABELS, Labeling())
+
+
+def test_confidence_is_about_how_often_a_label_of_poor_annotators_is_right():
+    random = np.random.default_rng(3)
+    truth = random.integers(0, 5, 4_000)
+    item, annotator = np.repeat(np.arange(4_000), 5), random.integers(0, 40, 20_000)
+    is_right = random.random(20_000) < random.uniform(0.4, 0.7, 40)[annotator]
+    label = np.where(is_right, truth[item], (truth[item] + random.integers(1, 5, 20_000)) % 5)
+    posterior = aggregate(Votes(item, annotator, label, 4_000, 40, 5), "one_coin").posterior
+    confidence, right = confidence_of(5 * posterior, posterior), posterior.argmax(axis=1) == truth
+    for low, high in ((0.4, 0.6), (0.6, 0.8), (0.8, 0.9), (0.9, 1.0)):
+        found = (confidence >= low) & (confidence < high)
+        assert found.sum() > 200
+        assert confidence[found].mean() == pytest.approx(right[found].mean(), abs=0.06)
+    assert confidence_of(5 * posterior, None).mean() > right.mean() + 0.05, "votes alone would say too much"
