@@ -246,6 +246,11 @@ class Labeling(Section):
         description="Embed clean documents with `training.base_model`, for `label_issues`; `diversity` in `queue_mix` asks for it too.",
     )
 
+    issue_models: Literal["frozen", "fine_tuned"] = Field(
+        "frozen",
+        description="What `label_issues` compares labels with: models on frozen embeddings and words (minutes), or besides five fine-tuned "
+        "ones, each without a fifth of the labels (five trainings; finds more). Lists of labels and spans need `fine_tuned`.",
+    )
     max_issues: int = Field(1000, ge=1, description="Most rows of each kind in `label_issues`; the worst are kept.")
 
     @property

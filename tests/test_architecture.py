@@ -22,6 +22,7 @@ WIRING = {
     "sending.py",
     "deciding.py",
     "doubting.py",
+    "answering.py",
     "questioning.py",
     "consulting.py",
     "embedding.py",

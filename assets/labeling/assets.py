@@ -95,13 +95,17 @@ def labeled_documents(
 
 @dg.asset(deps=["labeled_documents", "document_embeddings", "tokens"], **asset_options(LABEL_ISSUES, ["sklearn", "cleanlab"]))
 def label_issues(
-    context: dg.AssetExecutionContext, config: Refresh, lakehouse: LakehouseResource, project: ProjectResource
+    context: dg.AssetExecutionContext,
+    config: Refresh,
+    lakehouse: LakehouseResource,
+    project: ProjectResource,
+    compute: dg.ResourceParam[LocalCompute],
 ) -> Materialized:
     """On demand: labels and single votes that are probably wrong, each with its reason in words; the queue asks about the worst again."""
     options: dict[str, Any] = {"full_refresh": config.full_refresh, "package": PACKAGE}
     upstream = ["labeled_documents", "document_embeddings"]
     with step_of(context, lakehouse, "label_issues", upstream=upstream, following="snapshot", **options) as step:
-        metadata = find_issues(step, lakehouse, project) if step.has_new_input else {}
+        metadata = find_issues(step, lakehouse, project, compute, context.log.info) if step.has_new_input else {}
     return materialized(step, metadata)
 
 

@@ -119,26 +119,26 @@ def annotator_agreement(project: Project) -> Suite:
 
 
 def label_issues(project: Project) -> Suite:
-    """Issues are about labels of the task, each with its reason."""
-    labels = list(project.task.labels)
+    """Issues are about answers of the task, each with its reason."""
     return suite(
         LABEL_ISSUES,
         expect_known_sources(project),
-        expect_rows(
-            "labels_are_the_tasks",
-            "Every given label is one of the task's.",
-            "column_values_to_be_in_set",
-            column="given_label",
-            value_set=labels,
-        ),
-        expect_rows(
-            "suggestions_are_the_tasks",
-            "Every suggested label is one of the task's.",
-            "column_values_to_be_in_set",
-            column="suggested_label",
-            value_set=labels,
-        ),
+        *expect_issue_answers(project.task),
         expect_fact("suggestions_differ", "No suggested label is the given one.", "suggestions_the_same", maximum=0),
+    )
+
+
+def expect_issue_answers(task: Task) -> tuple[Expectation, ...]:
+    """The promise that given and suggested answers are the task's; of lists their shape, and a fact about their labels."""
+    given, suggested = ("labels_are_the_tasks", "given_label"), ("suggestions_are_the_tasks", "suggested_label")
+    if not task.has_lists:
+        meaning, within = "Every one is a label of the task.", "column_values_to_be_in_set"
+        return tuple(expect_rows(name, meaning, within, column=column, value_set=list(task.labels)) for name, column in (given, suggested))
+    meaning, matches = "Every one is a JSON list.", "column_values_to_match_regex"
+    shapes = (("answers_have_their_shape", "given_label"), ("suggestions_have_their_shape", "suggested_label"))
+    return (
+        *(expect_rows(name, meaning, matches, column=column, regex=answer_pattern(task)) for name, column in shapes),
+        expect_fact(suggested[0], "Every label of a suggested answer is the task's.", "answers_outside_task", maximum=0),
     )
 
 

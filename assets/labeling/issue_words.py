@@ -23,6 +23,24 @@ _WORDS: Mapping[str, Mapping[Language, str]] = {
         "en": "{annotator} said {label}; the other votes and a model that never saw this text say {other} ({probability:.2f})",
         "zh": "{annotator} 说是 {label}；其他投票和没有见过这段文本的模型都认为是 {other}（{probability:.2f}）",
     },
+    "people_list": {"en": "{agreed} of {voted} people gave exactly this answer", "zh": "{voted} 人中有 {agreed} 人给出完全相同的答案"},
+    "no_people": {"en": "nobody but rules gave this answer", "zh": "只有规则给出这个答案，没有人确认"},
+    "label_missing": {
+        "en": "a model that never saw this text says {label} too ({probability:.2f})",
+        "zh": "没有见过这段文本的模型认为还有 {label}（{probability:.2f}）",
+    },
+    "label_unlikely": {
+        "en": "a model that never saw this text does not say {label} ({probability:.2f})",
+        "zh": "没有见过这段文本的模型认为不是 {label}（{probability:.2f}）",
+    },
+    "span_missing": {
+        "en": "a model that never saw this text marks characters {start} to {end} as {label} ({probability:.2f})",
+        "zh": "没有见过这段文本的模型把第 {start} 到 {end} 个字符标为 {label}（{probability:.2f}）",
+    },
+    "span_unlikely": {
+        "en": "a model that never saw this text does not mark characters {start} to {end} as {label}",
+        "zh": "没有见过这段文本的模型没有把第 {start} 到 {end} 个字符标为 {label}",
+    },
 }
 _BETWEEN: Mapping[Language, str] = {"en": "; ", "zh": "；"}
 _END: Mapping[Language, str] = {"en": ".", "zh": "。"}

@@ -71,6 +71,11 @@ def predict_out_of_fold(documents: Labelled) -> Floats:
     return found
 
 
+def with_fine_tuned(others: Floats, fine_tuned: Floats | None) -> Floats:
+    """What all models say, (documents, labels): fine-tuned ones, if they were asked, count as much as the others together."""
+    return others if fine_tuned is None else (others + fine_tuned) / 2
+
+
 def folds_of(groups: pd.Series) -> Iterator[npt.NDArray[np.bool_]]:
     """Masks of the documents held out: whole groups."""
     fold = deal_groups(groups, FOLDS)

@@ -119,6 +119,32 @@ class StudyJob(_Job):
     cache_folder: Path | None = None
 
 
+class FoldsJob(_Job):
+    """Answer labelled documents by models that did not learn from them: one training for every fold.
+
+    `dataset_folder` holds `train.parquet`, which has two columns more than a split: `fold`, whose documents one model answers, and
+    `is_learnt_from`. `results_folder` gets `<fold>.parquet` of each fold.
+    """
+
+    dataset_folder: Path
+    dataset_version: str
+    work_folder: Path
+    results_folder: Path
+    code_version: str
+    task: Task
+    training: Training
+    cache_folder: Path | None = None
+
+
+def read_folds_job(path: Path) -> FoldsJob:
+    """Read the job file of out-of-fold predictions.
+
+    Raises:
+        JobError: It is missing, not JSON, or a key is unknown or wrong.
+    """
+    return _read_job(path, FoldsJob)
+
+
 def read_search_job(path: Path) -> SearchJob:
     """Read a search job file.
 

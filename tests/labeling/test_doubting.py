@@ -108,3 +108,44 @@ def test_a_confirmed_label_is_not_asked_a_third_time_and_the_model_then_decides_
     assert document_id in [key for (key,) in platform.rows("label_issues", "document_id")]
     assert document_id not in [key for (key,) in platform.rows("labeling_queue", "document_id")]
     assert metadata_of(platform, "labeled_documents")["consensus"].value == "crowdlab"
+
+
+def test_fine_tuned_models_are_asked_besides_where_the_project_says_so(platform, files_source, project_of):
+    records = [record(number, ("positive", "negative")[number // 4 % 2]) for number in range(160)]
+    configure(platform, files_source, project_of, [*records, record(900, "negative", DOUBTED)], issue_models="fine_tuned")
+    for job in ("refresh", "issues"):
+        assert platform.run(job).failed_steps == {}
+    ((document_id,),) = platform.rows("clean_documents WHERE external_id = 'r900'", "document_id")
+    assert (document_id, "model_disagrees", "positive") in platform.rows("label_issues", "document_id", "kind", "suggested_label")
+    assert not list((platform.resources["compute"].folder / "folds").iterdir())
+
+
+PEOPLE, PLACES = ["Anna Smith", "Bob Jones", "Maria Lopez", "John Miller"], ["Leeds", "Paris", "Boston", "Madrid"]
+
+
+def spans_record(number, *, is_wrong=False):
+    person, place = PEOPLE[number % 4], PLACES[number // 4 % 4]
+    text = f"{person} moved to {place} with {number} boxes."
+    start = text.index(place)
+    spans = [[0, len(person), "PERSON"], [start, start + len(place), "PERSON" if is_wrong else "PLACE"]]
+    return {"id": f"r{number}", "text": text, "spans": spans}
+
+
+def test_spans_are_doubted_by_models_that_were_fine_tuned_without_them(platform, tmp_path, write_jsonl, project_of):
+    write_jsonl(tmp_path / "drop" / "one.jsonl", [spans_record(number, is_wrong=number == 77) for number in range(150)])
+    source = {"kind": "files", "name": "news", "path": f"{tmp_path}/drop/*.jsonl", "fields": {"spans": "spans", "annotator": "wang"}}
+    content = project_of([source]).model_dump(mode="json")
+    content["task"] = {"kind": "token_classification", "labels": ["PERSON", "PLACE"]}
+    content["labeling"] |= {"min_human_votes": 1, "min_agreement": 0, "queue_mix": {"label_issue": 1.0}}
+    content["cleaning"] |= {"near_duplicate_similarity": 1.0}
+    content["training"] |= {"epochs": 1, "min_steps": 40, "learning_rate": 5e-4}
+    platform.configure(Project.model_validate(content))
+    assert platform.run("refresh").failed_steps == {}
+    assert platform.run("issues").failed_steps == {}
+    assert "set labeling.issue_models to fine_tuned" in metadata_of(platform, "label_issues")["issues"].value
+    content["labeling"] |= {"issue_models": "fine_tuned"}
+    platform.configure(Project.model_validate(content))
+    assert platform.run("issues", full_refresh=True).failed_steps == {}
+    ((document_id,),) = platform.rows("clean_documents WHERE external_id = 'r77'", "document_id")
+    assert document_id in [key for (key,) in platform.rows("label_issues WHERE suggested_label LIKE '%PLACE%'", "document_id")]
+    assert document_id in [key for (key,) in platform.rows("labeling_queue", "document_id")]

@@ -7,7 +7,7 @@ import hashlib
 import json
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from assets.training.jobs import SearchJob, StudyJob, TrainingJob, emit
+from assets.training.jobs import FoldsJob, SearchJob, StudyJob, TrainingJob, emit
 from assets.training.learning.few_shot import fit_head
 from assets.training.learning.finetuning import FineTuning
 from assets.training.learning.preparing import Prepared, prepare
@@ -50,12 +50,13 @@ class Trained:
 class Trainer:
     """Trains models on one data set, one after the other."""
 
-    def __init__(self, job: SearchJob | StudyJob, should_stop: Callable[[], bool]) -> None:
+    def __init__(self, job: SearchJob | StudyJob | FoldsJob, should_stop: Callable[[], bool], splits: Sequence[str] = SPLITS) -> None:
         """Read and tokenize train and dev.
 
         Args:
             job: Data, task, the settings that all trainings share.
             should_stop: Asked after every step; true leaves a checkpoint and raises `TrainingInterruptedError`.
+            splits: Those to read; without `dev`, every training is given one.
 
         Raises:
             JobError: The data is not as expected.
@@ -65,7 +66,7 @@ class Trainer:
         """
         self.job, self.should_stop = job, should_stop
         everything = job.training.model_copy(update={"share": "all", "processes": 1})
-        first = prepare(self._training_job(everything), SPLITS)
+        first = prepare(self._training_job(everything), splits)
         self.examples, self.objective = first.examples, first.objective
         emit("notice", message=first.hardware.notice)
 
@@ -75,6 +76,7 @@ class Trainer:
         name: str,
         documents: pd.DataFrame | None = None,
         watch: Callable[[DevScore], None] = lambda score: None,
+        dev: pd.DataFrame | None = None,
     ) -> Trained:
         """Train one model; a training that was interrupted goes on from its checkpoint.
 
@@ -84,13 +86,15 @@ class Trainer:
             documents: Train rows to learn from: a frame made from rows of `examples["train"].documents`, whose index says which, perhaps
                 with other labels; None takes all.
             watch: Called with every evaluation on dev; what it raises ends the training.
+            dev: Train rows, as `documents` has them, that decide which weights are kept; None takes the dev split.
 
         Raises:
             TrainingInterruptedError: `should_stop` said so.
             FloatingPointError: The loss is not a number any more.
         """
         train = self.examples["train"] if documents is None else self.pick(documents)
-        prepared = prepare(self._training_job(training), examples={"train": train, "dev": self.examples["dev"]})
+        examples = {"train": train, "dev": self.examples["dev"] if dev is None else self.pick(dev)}
+        prepared = prepare(self._training_job(training), examples=examples)
         if prepared.is_few_shot:
             outcome = fit_head(prepared.model, prepared.objective, train, prepared.examples["dev"], prepared.hardware)
             return Trained(prepared, outcome, len(train.documents))
