@@ -1,9 +1,10 @@
 """Which labels are probably wrong: a model that did not learn from a document says otherwise.
 
 Every label is predicted by models that learnt from documents of other groups only: a linear one on embeddings of the base model, one on
-words and pieces of words, and a small network on the embeddings. What they say is averaged, for they err differently;
-benchmarks/label_errors.py shows what that is worth. Labels that they contradict are ranked by how much they are to be doubted; how many are
-wrong, confident learning estimates (Northcutt, Jiang & Chuang, JAIR 70, 2021, arXiv 1911.00068; computed by cleanlab).
+words and pieces of words, and a small network on the embeddings. What they say is averaged, for they err differently, and with what
+fine-tuned models say, where the project asks for them (`answering.py`); benchmarks/label_errors.py shows what that is worth. Labels that
+they contradict are ranked by how much they are to be doubted; how many are wrong, confident learning estimates (Northcutt, Jiang & Chuang,
+JAIR 70, 2021, arXiv 1911.00068; computed by cleanlab).
 
 Belongs here: arrays in, arrays out. Does not belong here: rows and words about issues (`label_issues.py`), annotators (`track_record.py`).
 """
@@ -72,8 +73,8 @@ def predict_out_of_fold(documents: Labelled) -> Floats:
 
 
 def with_fine_tuned(others: Floats, fine_tuned: Floats | None) -> Floats:
-    """What all models say, (documents, labels): fine-tuned ones, if they were asked, count as much as the others together."""
-    return others if fine_tuned is None else (others + fine_tuned) / 2
+    """What all models say, (documents, labels): fine-tuned ones, if they were asked, count twice as much as the others together."""
+    return others if fine_tuned is None else (others + 2 * fine_tuned) / 3
 
 
 def folds_of(groups: pd.Series) -> Iterator[npt.NDArray[np.bool_]]:
