@@ -1,5 +1,6 @@
-"""The commands that keep data safe: restore a backup, change the master key. What they do is in `resources/`."""
+"""The commands that keep data safe: restore a backup, erase, change the master key. What they do is in `resources/` and `services/`."""
 
+import getpass
 from typing import Annotated
 
 import typer
@@ -7,8 +8,47 @@ import typer
 from dagster_project.model_commands import open_resources
 from dagster_project.printing import JsonOption, say
 from resources.encrypted_object_store import EncryptedObjectStore
+from resources.tombstones import Proof, read_proofs
 
 key_app = typer.Typer(no_args_is_help=True, help="The master key that objects and backups are encrypted with.")
+
+
+def erase(
+    subject: Annotated[str | None, typer.Argument(help="document:ID, author:PSEUDONYM or source:NAME.")] = None,
+    reason: Annotated[str, typer.Option(help="Why, for the proof; no personal data.")] = "",
+    with_copies: Annotated[bool, typer.Option(help="Take documents along that were refused as duplicates.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    list_only: Annotated[bool, typer.Option("--list", help="Print the erasures so far, and erase nothing.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Remove documents from every place that holds them, and keep them from coming back. What it cannot reach: docs/safety.md."""
+    from services.erasure import Subject, plan_erasure
+    from services.erasure import erase as erase_all
+
+    resources = open_resources()
+    if list_only:
+        say([describe_proof(proof) for proof in read_proofs(resources["object_store"])], as_json)
+        return
+    if subject is None or not reason:
+        raise typer.BadParameter("expected a subject and --reason, such as: textmill erase document:ID --reason 'request 12'")
+    plan = plan_erasure(resources, Subject.parse(subject), with_copies=with_copies)
+    typer.echo(
+        f"{len(plan.ids)} documents in {len(plan.objects)} raw objects, {len(plan.versions)} data sets, {len(plan.models)} models; "
+        f"{len(plan.copies)} more were refused as their duplicates (--with-copies takes them along)",
+        err=True,
+    )
+    if not yes:
+        typer.confirm("This cannot be undone. Erase them?", abort=True)
+    proof = erase_all(resources, plan, reason, getpass.getuser())
+    say([describe_proof(proof)], as_json)
+    again = f"; models {', '.join(proof.models)} had learnt from them or were judged by them: train anew" if proof.models else ""
+    typer.echo(f"`textmill run refresh` makes the search index anew{again}", err=True)
+
+
+def describe_proof(proof: Proof) -> dict[str, object]:
+    """An erasure as a row, without its hashes."""
+    shown = proof.model_dump(mode="json", exclude={"sources", "records", "texts"})
+    return shown | {"removed": "; ".join(f"{count} {place}" for place, count in proof.removed.items())}
 
 
 def restore(
@@ -16,7 +56,9 @@ def restore(
     list_only: Annotated[bool, typer.Option("--list", help="Print the backups, and restore nothing.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring a backup back into an empty TEXTMILL_HOME: lakehouse, votes, models, data sets, collected bytes."""
+    """Bring a backup back into an empty TEXTMILL_HOME: lakehouse, votes, models, data sets, collected bytes; not what was erased since."""
+    from services.erasure import erase_again
+
     resources = open_resources()
     backups = resources["backups"]
     if list_only:
@@ -25,8 +67,15 @@ def restore(
     manifest = backups.find(backup_id)
     objects = backups.restore(manifest, resources["lakehouse"].folder, resources["object_store"])
     resources["index"].clear()  # the next refresh fills it from the lakehouse
+    erased = erase_again(resources)
     rows = sum(table.rows for table in manifest.tables.values())
-    done = {"backup_id": manifest.backup_id, "tables": len(manifest.tables), "rows": rows, "objects_brought_back": objects}
+    done = {
+        "backup_id": manifest.backup_id,
+        "tables": len(manifest.tables),
+        "rows": rows,
+        "objects_brought_back": objects,
+        "erased_again": erased,
+    }
     say([done], as_json)
 
 

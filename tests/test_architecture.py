@@ -19,6 +19,7 @@ WIRING = {
     "searching.py",
     "suggesting.py",
     "receiving.py",
+    "forgetting.py",
     "sending.py",
     "deciding.py",
     "doubting.py",

@@ -25,6 +25,8 @@ from assets.wiring import (
 from resources.increments import Step
 from resources.lakehouse import Lakehouse
 from resources.object_store import ObjectStore
+from resources.pseudonym_key import PseudonymKey
+from resources.tombstones import read_tombstones
 
 PACKAGE = "assets.collection"
 
@@ -55,9 +57,11 @@ def build_collection_assets(sources: Sequence[str]) -> list[dg.AssetsDefinition]
         project: ProjectResource,
         object_store: dg.ResourceParam[ObjectStore],
         labeling_server: LabelingServerResource,
+        pseudonym_key: dg.ResourceParam[PseudonymKey],
     ) -> Materialized:
         """Fetches what is new or changed: immutable raw bytes in the object store, one row per document and revision here."""
-        around = Surroundings(lakehouse, object_store, labeling_server, title_of(project), project.contact)
+        tombstones = read_tombstones(object_store, pseudonym_key.read)
+        around = Surroundings(lakehouse, object_store, labeling_server, title_of(project), tombstones, project.contact)
         wanted = [name for name in context.partition_keys if not config.replay_sources or name in config.replay_sources]
         return for_each_source(
             context, wanted, lambda name: collect(context, around, project.source(name), replay=name in config.replay_sources)

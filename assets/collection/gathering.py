@@ -4,7 +4,7 @@ This is wiring that both collection assets share; what the bytes mean is in `par
 `resources/channels`.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 
 from assets.collection.channels import channel_of
+from assets.collection.forgetting import refuse_erased
 from assets.collection.parsing import Parsed, parse_objects
 from assets.collection.reading import CONLL, RawObject
 from assets.collection.receiving import received_votes
@@ -23,6 +24,7 @@ from resources.increments import Step
 from resources.labeling_server import LabelingServer
 from resources.lakehouse import Lakehouse
 from resources.object_store import ObjectStore
+from resources.tombstones import Tombstones
 
 FLUSH_BYTES = 16_000_000
 FLUSH_OBJECTS = 200
@@ -40,6 +42,7 @@ class Gathering:
     source: Source
     store: ObjectStore
     now: datetime
+    tombstones: Tombstones
     cursors: dict[str, str] = field(default_factory=dict)
     objects: list[RawObject] = field(default_factory=list)
     failures: list[FetchFailure] = field(default_factory=list)
@@ -60,7 +63,9 @@ class Gathering:
 
     def flush(self) -> None:
         """Parse what was fetched and write its rows."""
-        parsed = parse(self.objects, self.source)
+        parsed, self.objects = refuse_erased(
+            parse(self.objects, self.source), self.objects, self.source, self.tombstones, self.store, self.find_shared
+        )
         known = self.step.lookup("raw_documents", parsed.documents[["external_id"]].assign(source=self.source.name))
         new = to_raw_documents(
             parsed.documents,
@@ -78,6 +83,11 @@ class Gathering:
         records = len(parsed.documents) + len(refused) + votes_only
         self.step.count(rows_in=records, rows_out=len(new.rows), rows_skipped=new.unchanged_count + votes_only, reasons=refused["reason"])
         self.objects, self.failures = [], []
+
+    def find_shared(self, hashes: Sequence[str]) -> list[str]:
+        """Which of some objects, by hash, another source has too."""
+        known = self.step.lookup("raw_objects", pd.DataFrame({"raw_sha256": hashes}))
+        return known.loc[known["source"] != self.source.name, "raw_sha256"].tolist()
 
     def finish(self) -> None:
         """Write what is left, and how far the source was read."""
@@ -97,6 +107,7 @@ class Surroundings:
         store: Holds raw bytes, and files of votes that people left there.
         server: Where people annotate.
         server_project: Title of the project there.
+        tombstones: What was erased, and is refused.
         contact: Where operators of web sites find who is asking.
     """
 
@@ -104,12 +115,13 @@ class Surroundings:
     store: ObjectStore
     server: LabelingServer
     server_project: str
+    tombstones: Tombstones
     contact: str | None = None
 
 
 def gather(step: Step, around: Surroundings, source: Source, *, replay: bool) -> None:
     """Write what a source has that is new; with `replay`, parse its stored bytes again instead of fetching."""
-    gathering = Gathering(step, source, around.store, datetime.now(UTC))
+    gathering = Gathering(step, source, around.store, datetime.now(UTC), around.tombstones)
     for item in stored_objects(around.lakehouse, around.store, source) if replay else fetched_objects(around, source):
         if isinstance(item, RawObject):
             gathering.objects.append(item)

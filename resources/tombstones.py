@@ -1,0 +1,114 @@
+"""What was erased and must not come back: keyed hashes of records and texts, one object per erasure in the object store.
+
+Tombstones lie beside the collected bytes and not in the lakehouse, so that a lakehouse restored from an older backup meets them too. They
+hold no content: who does not have the key of pseudonyms cannot even try out whether something was erased. Does not belong here: erasing
+(`services/erasure.py`).
+"""
+
+import hashlib
+import hmac
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from resources.object_store import ObjectStore
+
+PREFIX = "erased/"
+LEAST_TEXT_CHARS = 32
+"""Shorter texts ("Thank you!") are many people's: only the record that was erased is refused, not everybody's with that text."""
+
+
+class Proof(BaseModel):
+    """The record of one erasure: what went from where, without saying what it was.
+
+    Attributes:
+        erasure_id: Named by the time.
+        kind: `document`, `author` or `source`.
+        reason: Why, as the operator gave it.
+        erased_by: The operator.
+        began_at: When (UTC).
+        finished_at: When nothing of it was left (UTC); missing while it goes on, or was cut short.
+        documents: How many documents, revisions counted.
+        removed: Rows or objects that went, by place.
+        dataset_versions: Data sets that were rewritten without the documents.
+        models: Models that had learnt from them, or were judged by them.
+        sources: Keyed hashes of sources that are refused as a whole.
+        records: Keyed hashes of the records that are refused.
+        texts: Keyed hashes of the texts that are refused whatever record they come in.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    erasure_id: str
+    kind: str
+    reason: str
+    erased_by: str
+    began_at: datetime
+    finished_at: datetime | None = None
+    documents: int = 0
+    removed: dict[str, int] = Field(default_factory=dict)
+    dataset_versions: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    records: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Tombstones:
+    """All tombstones of an installation."""
+
+    key: bytes = field(repr=False)
+    sources: frozenset[str] = frozenset()
+    records: frozenset[str] = frozenset()
+    texts: frozenset[str] = frozenset()
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing was ever erased."""
+        return not (self.sources or self.records or self.texts)
+
+    def are_erased(self, source: str, external_ids: Iterable[str], texts: Iterable[str]) -> list[bool]:
+        """Which of some records of a source were erased."""
+        if self.is_empty:
+            return [False for _ in external_ids]
+        if hash_of(self.key, "source", source) in self.sources:
+            return [True for _ in external_ids]
+        return [
+            hash_of(self.key, "record", source, external_id) in self.records or text_hash(self.key, text) in self.texts
+            for external_id, text in zip(external_ids, texts, strict=True)
+        ]
+
+
+def hash_of(key: bytes, *parts: str) -> str:
+    """Keyed hash (HMAC-SHA-256, hexadecimal) of some texts."""
+    return hmac.new(key, "\0".join(parts).encode(), hashlib.sha256).hexdigest()
+
+
+def text_hash(key: bytes, text: str) -> str:
+    """Keyed hash of a text; case and white space do not count. Empty for a text so short that it is anybody's."""
+    folded = " ".join(text.casefold().split())
+    return hash_of(key, "text", folded) if len(folded) >= LEAST_TEXT_CHARS else ""
+
+
+def read_proofs(store: ObjectStore) -> list[Proof]:
+    """All erasures, oldest first."""
+    return [Proof.model_validate_json(store.get(found.key)) for found in store.list(PREFIX)]
+
+
+def read_tombstones(store: ObjectStore, read_key: Callable[[], bytes]) -> Tombstones:
+    """What the erasures refuse; the key of pseudonyms is not asked for where there is none."""
+    proofs = read_proofs(store)
+    return Tombstones(
+        read_key() if proofs else b"",
+        frozenset(found for proof in proofs for found in proof.sources),
+        frozenset(found for proof in proofs for found in proof.records),
+        frozenset(found for proof in proofs for found in proof.texts if found),
+    )
+
+
+def keep_proof(store: ObjectStore, proof: Proof) -> None:
+    """Write an erasure, replacing what it said before."""
+    store.put(f"{PREFIX}{proof.erasure_id}.json", proof.model_dump_json(indent=2).encode())

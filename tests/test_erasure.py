@@ -1,0 +1,267 @@
+"""What was erased is in no byte of the installation, stays away when it is collected again, and leaves a proof without it."""
+
+import json
+import shutil
+import sqlite3
+
+import pandas as pd
+import pytest
+from typer.testing import CliRunner
+
+from assets.answers import DOCUMENT_ID_FIELD
+from assets.label_studio import title_of
+from assets.labeling.sheets import Answer
+from dagster_project.cli import app
+from dagster_project.environments import read_environment
+from dagster_project.label_commands import keep
+from resources.tombstones import read_proofs, read_tombstones
+from services import erasure
+from services.erasure import ErasureError, Subject, erase, erase_again, plan_erasure, rewrite_dataset
+from services.queries import search_documents
+
+SECRET = "Zanzibarian lamp number seven burnt down the garage of Mrs Quillfeather."
+GEHEIM = "张小花说这家酒店的翡翠浴缸漏水，要求全额退款，再也不来了。"
+ENGLISH = [
+    {"id": "1", "text": "I love this phone, the screen is wonderful and bright.", "ratings": [3, 4, 3, 2]},
+    {"id": "2", "text": SECRET, "ratings": [-3, -2, -4, -3]},
+    {"id": "3", "text": "The parcel arrived on Tuesday in a brown cardboard box.", "ratings": [0, 0, 1, 0]},
+    {"id": "4", "text": "Write to me at quill@example.com about the broken desk lamp.", "ratings": [0, 0, 1, 0]},
+]
+CHINESE = [
+    {"id": "甲", "text": "这家酒店的服务很好,房间干净,强烈推荐。", "ratings": [3, 3, 4]},
+    {"id": "乙", "text": GEHEIM, "ratings": [-3, -2, -3]},
+]
+NEEDLES = ("Zanzibar", "Quillfeather", "zanzibar", "quillfeath", "翡翠浴缸", "张小花")
+
+
+@pytest.fixture
+def filled(platform, files_source, project_of, tmp_path):
+    """A platform with an English and a Chinese source, refreshed and backed up, and an answer that waits."""
+    (tmp_path / "elsewhere").mkdir()
+    variables = {
+        "TEXTMILL_HOME": str(tmp_path / "home"),
+        "TEXTMILL_BACKUP_URL": (tmp_path / "elsewhere").as_uri(),
+        "TEXTMILL_MASTER_KEY": "a-master-secret-0001",
+    }
+    platform.environment = read_environment(variables)
+    platform.configure(project_of([files_source("shop", ENGLISH), files_source("hotel", CHINESE)]))
+    assert platform.run("refresh").failed_steps == {}
+    keep(platform.resources, [Answer(id_of(platform, "2"), "Ann", "negative"), Answer(id_of(platform, "1"), "Ann", "positive")], "test")
+    assert platform.run("refresh").failed_steps == {}
+    keep(platform.resources, [Answer(id_of(platform, "2"), "Bob", "negative")], "test")
+    tokens = platform.resources["compute"].folder / "tokens"
+    tokens.mkdir(parents=True)
+    (tokens / "ids.npy").write_bytes(b"Zanzibar")
+    assert platform.run("backup").succeeded
+    return platform
+
+
+def id_of(platform, external_id):
+    ((found,),) = platform.rows(f"raw_documents WHERE external_id = '{external_id}'", "document_id")
+    return found
+
+
+def erased(platform, *external_ids, reason="request 12"):
+    for external_id in external_ids:
+        proof = erase(platform.resources, plan_erasure(platform.resources, Subject("document", id_of(platform, external_id))), reason, "op")
+    return proof
+
+
+def places_with(platform, needles):
+    """Every file, opened object and table that holds one of some words; backups, too."""
+    found = []
+    folders = [platform.environment.home, platform.environment.home.parent / "elsewhere"]
+    for path in (path for folder in folders for path in folder.rglob("*") if path.is_file()):
+        content = path.read_bytes()
+        found += [f"{path}: {needle}" for needle in needles if needle.encode() in content]
+    for store in (platform.resources["object_store"], platform.resources["backups"].store):
+        for stored in store.list():
+            content = store.get(stored.key)
+            found += [f"{stored.key}: {needle}" for needle in needles if needle.encode() in content]
+    with platform.lakehouse.session() as connection:
+        for table in platform.lakehouse.tables:
+            for needle in needles:
+                sql = f"SELECT count(*) FROM lake.main.{table} t WHERE contains(t::VARCHAR, ?)"
+                found += [f"table {table}: {needle}"] * connection.execute(sql, [needle]).fetchone()[0]
+        named = {name for table in platform.lakehouse.tables for name in files_of(connection, table)}
+        snapshots = connection.execute("SELECT count(*) FROM lake.snapshots()").fetchone()[0]
+    data = {path.name for path in (platform.lakehouse.folder / "data").rglob("*.parquet")}
+    return found, data - named, snapshots
+
+
+def files_of(connection, table):
+    rows = connection.execute(f"SELECT data_file, delete_file FROM ducklake_list_files('lake', '{table}', schema => 'main')").fetchall()
+    assert not [row for row in rows if row[1]], "rows that are only hidden"
+    return [str(row[0]).rsplit("/", 1)[-1] for row in rows]
+
+
+def test_no_byte_of_an_erased_text_is_left_and_the_others_are_whole(filled):
+    assert places_with(filled, ["Zanzibar", "翡翠浴缸"])[0]
+    before = filled.rows("clean_documents WHERE external_id NOT IN ('2', '乙')", "external_id", "text", "cluster_id")
+    labels = "labeled_documents JOIN clean_documents USING (document_id)"
+    labelled = filled.rows(f"{labels} WHERE external_id NOT IN ('2', '乙')", "external_id", "label", "votes_count")
+    erased(filled, "2", "乙")
+    found, strangers, snapshots = places_with(filled, NEEDLES)
+    assert (found, strangers, snapshots) == ([], set(), 1)
+    assert filled.rows("clean_documents", "external_id", "text", "cluster_id") == before
+    assert filled.rows(labels, "external_id", "label", "votes_count") == labelled
+    assert [row for row in filled.rows("raw_objects", "source", "role")].count(("shop", "documents")) == 1
+
+    assert filled.run("refresh").failed_steps == {}
+    assert filled.resources["index"].count() == 4
+    assert not search_documents(filled.lakehouse, filled.resources["index"], "Zanzibarian", 5, None)
+    assert places_with(filled, NEEDLES)[0] == []
+
+
+def test_what_was_erased_does_not_come_back(filled, files_source):
+    erased(filled, "2", "乙")
+    files_source("shop", [*ENGLISH, {"id": "5", "text": "A brand new lamp for the desk in the corner."}])
+    files_source("shop", [{"id": "77", "text": f"  {SECRET.upper()}"}], file="copy.jsonl")
+    files_source("hotel", [*CHINESE, {"id": "乙", "text": "改了文字的同一条记录，也不应该回来，无论写什么。"}], file="two.jsonl")
+    outcome = filled.run("refresh")
+    assert outcome.failed_steps == {}
+    assert filled.rows("clean_documents", "external_id") == [("1",), ("3",), ("4",), ("5",), ("甲",)]
+    assert {reason for (reason,) in filled.rows("rejected_records", "reason")} >= {"erased"}
+    assert places_with(filled, ["Zanzibar", "ZANZIBAR", "翡翠浴缸"])[0] == []
+    assert filled.run("refresh", replay_sources=["shop"]).failed_steps == {}
+    assert filled.rows("clean_documents", "external_id") == [("1",), ("3",), ("4",), ("5",), ("甲",)]
+
+
+def test_the_proof_says_how_much_and_not_what(filled):
+    proof = erased(filled, "2")
+    assert (proof.documents, proof.kind, proof.reason, proof.erased_by) == (1, "document", "request 12", "op")
+    assert proof.finished_at >= proof.began_at
+    assert proof.removed["rows of raw_documents"] == 1
+    assert proof.removed["files of answers"] == 2
+    assert proof.removed["raw objects"] == 2
+    (kept,) = read_proofs(filled.resources["object_store"])
+    assert kept == proof
+    assert not [needle for needle in (*NEEDLES, id_of(filled, "1")) if needle in kept.model_dump_json()]
+
+
+def test_an_author_is_erased_by_the_pseudonym(filled):
+    ((text,),) = filled.rows("clean_documents WHERE external_id = '4'", "text")
+    pseudonym = text.split(" at ")[1].split(" about")[0]
+    plan = plan_erasure(filled.resources, Subject.parse(f"author:{pseudonym}"))
+    assert plan.documents["external_id"].tolist() == ["4"]
+    erase(filled.resources, plan, "request", "op")
+    assert places_with(filled, ["quill@example.com", pseudonym])[0] == []
+
+
+def test_a_whole_source_is_erased_and_refused(filled, files_source):
+    plan = plan_erasure(filled.resources, Subject("source", "hotel"))
+    assert erase(filled.resources, plan, "licence ended", "op").documents == 2
+    files_source("hotel", [{"id": "丙", "text": "这是同一来源的一条新评论，也不能再被收集。"}], file="two.jsonl")
+    assert filled.run("refresh").failed_steps == {}
+    assert {source for (source,) in filled.rows("clean_documents", "source")} == {"shop"}
+    assert places_with(filled, [*NEEDLES[4:], "强烈推荐", "新评论"])[0] == []
+
+
+@pytest.mark.parametrize("killed_in", ["redact_objects", "rewrite_dataset", "delete_documents", "scrub", "finish"])
+def test_an_erasure_that_was_killed_is_finished_by_the_next(filled, monkeypatch, killed_in):
+    def die(*_, **__):
+        raise KeyboardInterrupt
+
+    resources, plan = filled.resources, plan_erasure(filled.resources, Subject("document", id_of(filled, "2")))
+    if killed_in == "rewrite_dataset":
+        plan = erasure.Plan(plan.subject, plan.documents, plan.objects, plan.copies, ("none",), plan.models)
+    with monkeypatch.context() as patch:
+        patch.setattr(erasure, killed_in, die)
+        with pytest.raises(KeyboardInterrupt):
+            erase(resources, plan, "request 12", "op")
+    assert not read_tombstones(resources["object_store"], resources["pseudonym_key"].read).is_empty
+    again = plan_erasure(resources, plan.subject)
+    erase(resources, again, "request 12", "op")
+    assert places_with(filled, NEEDLES[:4])[0] == []
+    assert all(proof.finished_at for proof in read_proofs(resources["object_store"]))
+
+
+def test_a_lakehouse_restored_from_an_older_copy_is_erased_again(filled, tmp_path):
+    filled.lakehouse.close()
+    shutil.copytree(filled.lakehouse.folder, tmp_path / "older")
+    erased(filled, "2")
+    filled.lakehouse.close()
+    shutil.rmtree(filled.lakehouse.folder)
+    shutil.move(tmp_path / "older", filled.lakehouse.folder)
+    assert filled.rows("clean_documents WHERE external_id = '2'", "external_id")
+    assert erase_again(filled.resources) == 1
+    assert places_with(filled, NEEDLES[:4])[0] == []
+    assert erase_again(filled.resources) == 0
+
+
+def test_tasks_leave_the_labeling_server(filled, labeling_server):
+    server = filled.resources["labeling_server"] = labeling_server
+    server.titles.append(title_of(filled.project))
+    server.add_tasks(1, [{"data": {"text": "…", DOCUMENT_ID_FIELD: id_of(filled, name)}} for name in ("1", "2", "3")])
+    erased(filled, "2")
+    assert list(server.found) == [1, 3]
+
+
+def test_a_data_set_goes_on_without_the_row(filled, tmp_path):
+    from assets.storage.datasets import FILE_SCHEMA
+
+    rows = pd.DataFrame({name: [None, None, None] for name in FILE_SCHEMA.names}).assign(
+        document_id=["a", "b", "c"], text=["A", SECRET, "C"]
+    )
+    for split in ("train", "dev", "test"):
+        rows.to_parquet(tmp_path / f"{split}.parquet", index=False)
+    (tmp_path / "manifest.json").write_text(json.dumps({"version": "v", "splits": {}, "files": {}}))
+    store = filled.resources["object_store"]
+    for name in ("train.parquet", "dev.parquet", "test.parquet", "manifest.json"):
+        store.put_file(f"datasets/v/{name}", tmp_path / name)
+    assert rewrite_dataset(store, "v", ["b", "z"]) == 1
+    manifest = json.loads(store.get("datasets/v/manifest.json"))
+    assert (manifest["splits"], manifest["erased_rows"]) == ({"train": 2, "dev": 2, "test": 2}, 3)
+    store.get_file("datasets/v/train.parquet", tmp_path / "back.parquet")
+    assert pd.read_parquet(tmp_path / "back.parquet")["document_id"].tolist() == ["a", "c"]
+
+
+@pytest.mark.parametrize("words", ["nonsense", "document:", "person:x"])
+def test_a_subject_that_is_none_is_refused(words):
+    with pytest.raises(ErasureError, match="expected document:ID, author:PSEUDONYM or source:NAME"):
+        Subject.parse(words)
+
+
+def test_an_unknown_subject_changes_nothing(filled):
+    with pytest.raises(ErasureError, match="expected documents of document 'nobody', found none; `textmill search` prints ids"):
+        erase(filled.resources, plan_erasure(filled.resources, Subject("document", "nobody")), "request", "op")
+    assert not read_proofs(filled.resources["object_store"])
+
+
+def test_short_texts_of_others_still_come(filled, files_source):
+    files_source("shop", [{"id": "8", "text": "Thank you so much!"}], file="eight.jsonl")
+    assert filled.run("refresh").failed_steps == {}
+    erased(filled, "8")
+    files_source("shop", [{"id": "9", "text": "Thank you so much!"}], file="nine.jsonl")
+    assert filled.run("refresh").failed_steps == {}
+    assert filled.rows("raw_documents WHERE external_id IN ('8', '9')", "external_id") == [("9",)]
+
+
+def test_the_command_asks_first_and_prints_the_proof(filled, monkeypatch, tmp_path):
+    document_id = id_of(filled, "2")
+    config = tmp_path / "project.json"
+    config.write_text(filled.project.model_dump_json())
+    monkeypatch.setenv("TEXTMILL_HOME", str(filled.environment.home))
+    monkeypatch.setenv("TEXTMILL_MASTER_KEY", "a-master-secret-0001")
+    monkeypatch.setenv("TEXTMILL_CONFIG", str(config))
+    filled.lakehouse.close()
+    run = CliRunner()
+    asked = run.invoke(app, ["erase", f"document:{document_id}", "--reason", "request 12"], input="n\n")
+    assert asked.exit_code == 1
+    assert "1 documents in 2 raw objects" in asked.output
+    assert filled.rows("raw_documents WHERE external_id = '2'", "external_id")
+    filled.lakehouse.close()
+    done = run.invoke(app, ["erase", f"document:{document_id}", "--reason", "request 12", "--yes"])
+    assert done.exit_code == 0, done.output
+    assert run.invoke(app, ["erase", "--list"]).output.count("request 12") == 1
+    assert run.invoke(app, ["erase", f"document:{document_id}"]).exit_code == 2
+    assert not filled.rows("raw_documents WHERE external_id = '2'", "external_id")
+
+
+def test_statistics_of_the_catalog_are_those_of_what_is_left(filled):
+    erased(filled, "2", "乙")
+    filled.lakehouse.close()
+    with sqlite3.connect(filled.lakehouse.folder / "catalog.sqlite") as catalog:
+        values = catalog.execute("SELECT min_value, max_value FROM ducklake_table_column_stats").fetchall()
+    assert not [value for pair in values for value in pair if value and any(needle in value for needle in NEEDLES)]
+    assert filled.rows("clean_documents WHERE text LIKE 'I love%'", "external_id") == [("1",)]
