@@ -38,7 +38,8 @@ def erase(
         err=True,
     )
     if not yes:
-        typer.confirm("This cannot be undone. Erase them?", abort=True)
+        backups = " All backups but a new one go, too." if resources["backups"].is_on else ""
+        typer.confirm(f"This cannot be undone.{backups} Erase them?", abort=True)
     proof = erase_all(resources, plan, reason, getpass.getuser())
     say([describe_proof(proof)], as_json)
     again = f"; models {', '.join(proof.models)} had learnt from them or were judged by them: train anew" if proof.models else ""

@@ -31,6 +31,7 @@ class Proof(BaseModel):
         began_at: When (UTC).
         finished_at: When nothing of it was left (UTC); missing while it goes on, or was cut short.
         documents: How many documents, revisions counted.
+        objects: Hashes of raw objects whose bytes are still to go, while it goes on.
         removed: Rows or objects that went, by place.
         dataset_versions: Data sets that were rewritten without the documents.
         models: Models that had learnt from them, or were judged by them.
@@ -48,6 +49,7 @@ class Proof(BaseModel):
     began_at: datetime
     finished_at: datetime | None = None
     documents: int = 0
+    objects: tuple[str, ...] = ()
     removed: dict[str, int] = Field(default_factory=dict)
     dataset_versions: tuple[str, ...] = ()
     models: tuple[str, ...] = ()

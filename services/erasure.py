@@ -2,7 +2,8 @@
 
 A subject is `document:ID` (all revisions of its record), `author:PSEUDONYM` (every document whose text or title holds the pseudonym), or
 `source:NAME`. The order lets an erasure that was killed be run again: first the tombstone, so that nothing comes back meanwhile; then
-bytes, data sets and tasks, by ids that the lakehouse still knows; then the rows, all at once; then what needs no ids.
+what is found by ids that the lakehouse still knows: what remains of raw objects, answers, data sets, tasks; then the rows, all at once;
+then what the tombstone names or needs no ids: whole raw objects, data files, index, working folders, older backups.
 
 Does not belong here: what is refused afterwards (`resources/tombstones.py`), taking records out of bytes (`assets/collection`), leaving
 nothing of deleted rows (`resources/scrubbing.py`), the command (`dagster_project/safety_commands.py`).
@@ -11,7 +12,7 @@ nothing of deleted rows (`resources/scrubbing.py`), the command (`dagster_projec
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +28,7 @@ from assets.collection.redaction import holder_of
 from assets.label_studio import title_of
 from assets.storage.datasets import without_rows
 from resources.increments import BATCH_ROWS
-from resources.object_store import ObjectStore
+from resources.object_store import ObjectStore, content_key
 from resources.scrubbing import delete_documents, scrub
 from resources.tombstones import Proof, hash_of, keep_proof, read_proofs, read_tombstones, text_hash
 
@@ -57,7 +58,7 @@ SELECT * EXCLUDE (increment_id) FROM lake.main.raw_objects WHERE (source, raw_sh
     UNION SELECT source, raw_sha256 FROM lake.main.raw_annotations SEMI JOIN wanted USING (document_id)
 ) QUALIFY row_number() OVER (PARTITION BY source, raw_sha256 ORDER BY fetched_at DESC) = 1 ORDER BY source, raw_sha256
 """
-SHARED_SQL = "SELECT count(DISTINCT source) AS sources FROM lake.main.raw_objects WHERE raw_sha256 = $sha256"
+HOLDERS_SQL = "SELECT source FROM lake.main.raw_objects WHERE raw_sha256 = $sha256"
 VERSIONS_SQL = "SELECT DISTINCT dataset_version FROM lake.main.training_dataset SEMI JOIN wanted USING (document_id) ORDER BY 1"
 MODELS_SQL = """
 SELECT DISTINCT model_id FROM lake.main.fine_tuned_model WHERE dataset_version IN (SELECT unnest($versions::VARCHAR[])) ORDER BY 1
@@ -147,17 +148,10 @@ def erase(resources: Mapping[str, Any], plan: Plan, reason: str, erased_by: str)
     if len(plan.documents):
         proof = begin(plan, key, reason, erased_by)
         keep_proof(store, proof)
+        unfinished.append(proof)
         proof.removed.update(remove_everything(resources, plan))
         keep_proof(store, proof)
-        unfinished.append(proof)
-    removed = finish(resources)
-    for each in unfinished:
-        each.removed.update(removed)
-        each.finished_at = datetime.now(UTC)
-        keep_proof(store, each)
-    if resources["backups"].is_on:  # last, so that it holds the proofs
-        resources["backups"].make(resources["lakehouse"], store)
-        resources["backups"].prune(1)
+    finish(resources, unfinished)
     return unfinished[-1]
 
 
@@ -180,8 +174,11 @@ def erase_again(resources: Mapping[str, Any]) -> int:
     wanted = {"wanted": documents[["document_id"]].drop_duplicates()}
     versions = lakehouse.read(VERSIONS_SQL, frames=wanted)["dataset_version"].tolist()
     plan = Plan(Subject("document", ""), documents, lakehouse.read(OBJECTS_SQL, frames=wanted), (), tuple(versions), ())
-    remove_everything(resources, plan)
-    finish(resources)
+    proof = begin(plan, tombstones.key, "erased before, and restored", "textmill restore")
+    keep_proof(store, proof)
+    proof.removed.update(remove_everything(resources, plan))
+    keep_proof(store, proof)
+    finish(resources, [proof])
     return len(plan.ids)
 
 
@@ -196,6 +193,7 @@ def begin(plan: Plan, key: bytes, reason: str, erased_by: str) -> Proof:
         erased_by=erased_by,
         began_at=now,
         documents=len(plan.ids),
+        objects=tuple(plan.objects["raw_sha256"].unique()),
         dataset_versions=plan.versions,
         models=plan.models,
         sources=(hash_of(key, "source", plan.subject.name),) if whole else (),
@@ -209,7 +207,8 @@ def remove_everything(resources: Mapping[str, Any], plan: Plan) -> dict[str, int
     store, ids = resources["object_store"], plan.ids["document_id"].tolist()
     changed = pd.DataFrame(redact_objects(resources, plan), columns=["source", "raw_sha256", "new_sha256", "size_bytes"])
     removed = {
-        "raw objects": len(changed),
+        "raw objects, rewritten without them": int(changed["new_sha256"].notna().sum()),
+        "raw objects, whole": int(changed["new_sha256"].isna().sum()),
         "files of answers": redact_answers(store, plan),
         "data sets": sum(rewrite_dataset(store, version, ids) for version in plan.versions),
         "tasks of the labeling server": remove_tasks(resources, ids),
@@ -218,33 +217,38 @@ def remove_everything(resources: Mapping[str, Any], plan: Plan) -> dict[str, int
     return {place: count for place, count in removed.items() if count} | {f"rows of {table}": count for table, count in rows.items()}
 
 
-def finish(resources: Mapping[str, Any]) -> dict[str, int]:
-    """Leave nothing in data files, catalog, search index and working folders; the next `refresh` fills the index anew."""
-    scrub(resources["lakehouse"])
-    indexed = resources["index"].count()
+def finish(resources: Mapping[str, Any], proofs: Sequence[Proof]) -> None:
+    """Leave nothing in stored bytes, data files, catalog, index, working folders and older backups; the next `refresh` makes the index."""
+    store, lakehouse, backups = resources["object_store"], resources["lakehouse"], resources["backups"]
+    for proof in proofs:
+        for sha256 in proof.objects:
+            if lakehouse.read(HOLDERS_SQL, {"sha256": sha256}).empty:
+                store.delete(content_key(sha256))
+        proof.objects = ()
+        keep_proof(store, proof)
+    scrub(lakehouse)
     shutil.rmtree(resources["index"].folder, ignore_errors=True)
     resources["index"].clear()
     for name in WORK_FOLDERS:
         shutil.rmtree(resources["compute"].folder / name, ignore_errors=True)
-    return {"documents of the search index, which the next refresh makes anew": indexed}
+    if backups.is_on:
+        backups.make(lakehouse, store)
+        backups.prune(1)
+    for proof in proofs:
+        proof.finished_at = datetime.now(UTC)
+        keep_proof(store, proof)
 
 
 def redact_objects(resources: Mapping[str, Any], plan: Plan) -> Iterator[tuple[str, str, str | None, int]]:
-    """Take the records out of the raw objects: source, hash, and the hash and bytes of what remains."""
-    store, lakehouse, project = resources["object_store"], resources["lakehouse"], resources["project"]
-    sources = {source.name: source for source in project.sources}
+    """What remains of the raw objects without the records: source, hash, and the hash and bytes of the rest, which is stored."""
+    store, sources = resources["object_store"], {source.name: source for source in resources["project"].sources}
     for row in plan.objects.to_dict("records"):
         name, sha256 = str(row["source"]), str(row["raw_sha256"])
         gone = plan.documents[plan.documents["source"] == name]
-        is_shared = lakehouse.read(SHARED_SQL, {"sha256": sha256})["sources"].item() > 1
         rest = None
-        if store.exists(f"raw/{sha256[:2]}/{sha256}"):  # else a run before this one took it away
+        if name in sources and plan.subject.kind != "source" and store.exists(content_key(sha256)):
             (raw,) = load_objects(pd.DataFrame([row]), store)
-            source = sources.get(name)
-            if source is not None and plan.subject.kind != "source":
-                rest = redact(raw, gone, source, store, gone["document_id"].tolist(), is_shared=is_shared)
-            elif not is_shared:
-                store.delete(f"raw/{sha256[:2]}/{sha256}")
+            rest = redact(raw, gone, sources[name], store, gone["document_id"].tolist())
         yield name, sha256, None if rest is None else rest.raw_sha256, 0 if rest is None else len(rest.payload)
 
 

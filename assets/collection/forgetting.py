@@ -45,9 +45,11 @@ def refuse_erased(
     shared = find_shared(gone["raw_sha256"].unique().tolist())
     by_hash = {found.raw_sha256: found for found in objects}
     changed = {
-        sha256: redact(by_hash[sha256], gone[gone["raw_sha256"] == sha256], source, store, is_shared=sha256 in shared)
+        sha256: redact(by_hash[sha256], gone[gone["raw_sha256"] == sha256], source, store)
         for sha256 in gone["raw_sha256"].unique().tolist()
     }
+    for sha256 in changed.keys() - set(shared):
+        store.delete(content_key(sha256))
     refused = gone[["locator", "uri", "raw_sha256"]].assign(reason="erased", detail=DETAIL)
     names = {sha256: found.raw_sha256 if found else "" for sha256, found in changed.items()}
     parts = [documents[~erased], parsed.votes, pd.concat([parsed.rejected, refused[parsed.rejected.columns]]), parsed.rejected_votes]
@@ -56,10 +58,8 @@ def refuse_erased(
     return Parsed(*renamed), [found for found in kept if found is not None]
 
 
-def redact(
-    raw: RawObject, gone: pd.DataFrame, source: Source, store: ObjectStore, ids: Sequence[str] = (), *, is_shared: bool = False
-) -> RawObject | None:
-    """Take records out of a stored object, which leaves the store; what remains is stored under its own hash, None where nothing does.
+def redact(raw: RawObject, gone: pd.DataFrame, source: Source, store: ObjectStore, ids: Sequence[str] = ()) -> RawObject | None:
+    """Take records out of a stored object: what remains is stored under its own hash; None where nothing does. The whole object stays.
 
     Args:
         raw: The object.
@@ -67,14 +67,9 @@ def redact(
         source: Where it came from.
         store: Where its bytes lie.
         ids: Ids of the records' documents, for objects of votes.
-        is_shared: Another source has the same bytes: they stay in the store.
     """
     holds = holder_of(ids, gone["text"].tolist(), source.fields.external_id or "id", gone["external_id"].tolist())
     rest = without_records(raw, holds)
-    if rest is raw:  # a record that is not found in its own format must not stay because of that
-        rest = None
-    if rest is not None:
-        rest = replace(rest, raw_sha256=store.put_content(rest.payload))
-    if not is_shared:
-        store.delete(content_key(raw.raw_sha256))
-    return rest
+    if rest is None or rest is raw:  # a record that is not found in its own format must not stay because of that
+        return None
+    return replace(rest, raw_sha256=store.put_content(rest.payload))

@@ -77,6 +77,11 @@ def read_json(text: str, records: str | None = None) -> Iterator[Record | Refusa
         yield _as_record(item, f"item {number}")
 
 
+def delimiter_of(text: str) -> str:
+    """Which of comma, semicolon and tab the first line has most of."""
+    return max(",;\t", key=text.partition("\n")[0].count)
+
+
 def read_csv(text: str, required: Sequence[str]) -> Iterator[Record | Refusal]:
     """One outcome per row after the header. The delimiter is the one of comma, semicolon and tab that the header has most of.
 
@@ -86,9 +91,7 @@ def read_csv(text: str, required: Sequence[str]) -> Iterator[Record | Refusal]:
     """
     # The module's own limit of 131,072 characters per field is global; ours is applied to the text later.
     csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))
-    header_line = text[: text.find("\n")] if "\n" in text else text
-    delimiter = max(",;\t", key=header_line.count)
-    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter_of(text), strict=True)
     header = next(_rows_of(rows), None)
     if not isinstance(header, list) or not set(required) <= set(header):
         yield Refusal("row 1", "missing_column", f"expected a header with {list(required)}, found {str(header)[:200]}")

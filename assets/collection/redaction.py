@@ -1,14 +1,17 @@
 """Stored bytes without some of their records, where the format lets records be taken out.
 
-Lines of JSON become blank, so that the others keep their numbers; items of JSON lists go. Other formats are not taken apart: their
-object goes as a whole. Belongs here: bytes in, bytes out.
+Lines of JSON become blank, so that the others keep their numbers; items of JSON lists and rows of CSV go. Other formats are not taken
+apart: their object goes as a whole. Belongs here: bytes in, bytes out.
 """
 
+import csv
+import io
 import json
 from collections.abc import Callable, Collection
 from dataclasses import replace
 
 from assets.collection.charset import decode
+from assets.collection.formats import delimiter_of
 from assets.collection.parsing import fold
 from assets.collection.reading import JSON, JSON_LINES, LABEL_STUDIO, RawObject
 
@@ -51,10 +54,24 @@ def without_records(raw: RawObject, holds: Holds) -> RawObject | None:
     if raw.media_type == JSON:
         content = json.loads(text)
         rest = _without_items(content, holds)
-        if rest == content:
-            return raw
-        return None if holds(rest) or not rest else _changed(raw, json.dumps(rest, ensure_ascii=False))
-    return None
+        if not rest or holds(rest):
+            return None
+        return raw if rest == content else _changed(raw, json.dumps(rest, ensure_ascii=False))
+    return _without_rows(raw, text, holds) if raw.media_type == "text/csv" else None
+
+
+def _without_rows(raw: RawObject, text: str, holds: Holds) -> RawObject | None:
+    """A CSV file without the rows that hold something; rows that cannot be read go, too."""
+    csv.field_size_limit(max(csv.field_size_limit(), len(text) + 1))
+    delimiter = delimiter_of(text)
+    rows = list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
+    names, records = rows[0] if rows else [], rows[1:]
+    kept = [row for row in records if not holds(dict(zip(names, row, strict=False)) | {"": row[len(names) :]})]
+    if len(kept) == len(records):
+        return raw
+    written = io.StringIO()
+    csv.writer(written, delimiter=delimiter, lineterminator="\n").writerows([names, *kept])
+    return _changed(raw, written.getvalue()) if kept else None
 
 
 def _changed(raw: RawObject, text: str) -> RawObject:
