@@ -288,14 +288,14 @@ def test_an_address_opens_nothing_once_its_time_or_its_token_is_over(api, versio
 
 def test_files_that_are_gone_are_said_to_be_gone(api, version, monkeypatch, tmp_path):
     url = files_of(api, version)["dev.parquet"]["url"]
-    monkeypatch.setattr(api.backend.object_store.inner, "root", tmp_path)
+    monkeypatch.setattr(api.backend.object_store.inner.inner, "root", tmp_path)
     assert api.ask(url, None).json()["detail"] == f"Expected dev.parquet of data set {version}, found it gone."
     assert api.ask(f"/datasets/{version}").json()["detail"] == f"Expected the manifest of data set {version}, found it gone."
 
 
 def test_files_of_a_data_set_that_no_audit_approved_are_nobodys(api, monkeypatch, tmp_path):
     refused = "f" * 24
-    monkeypatch.setattr(api.backend.object_store.inner, "root", tmp_path)
+    monkeypatch.setattr(api.backend.object_store.inner.inner, "root", tmp_path)
     for name in ("manifest.json", "train.parquet"):
         api.backend.object_store.put(f"datasets/{refused}/{name}", b"{}")
     identity = api.backend.store.find(api.tokens["admin"])
