@@ -52,7 +52,7 @@ def describe_timings(timings: pd.DataFrame) -> str:
         for row in timings.to_dict("records")
     ]
     table = markdown_table(["operation", "calls", "p50", "p95", "p99", "errors", "retries"], rows)
-    return f"{table}\n\nTimes are at most so long, and at most 26 % shorter.\n\n![reads and writes](latency.png)"
+    return f"{table}\n\nTimes are at most so long: calls are counted in classes of 26 % from 0.1 ms on.\n\n![reads and writes](latency.png)"
 
 
 def describe_freshness(values: Values, sources: Sequence[str]) -> str:
@@ -89,18 +89,19 @@ def describe_growth(measured: Measured, values: Values) -> str:
     count, line = len(measured.weeks), measured.line
     if line is None:
         return f"A forecast needs 3 full weeks of collecting after the first; there are {count}."
-    lines = [
+    sentence = (
         f"In {count} full weeks {values['growth', ALL, 'documents_per_week']:,.0f} documents came in each on average, "
         f"{line.slope:+,.1f} from week to week; weeks differ from that line by {line.spread:,.1f}."
-    ]
+    )
+    ahead_lines = []
     for ahead in FORECAST_WEEKS:
         subject = f"in {ahead} weeks"
         documents, spread = values["forecast", subject, "documents"], values["forecast", subject, "spread_documents"]
         size = values.get(("forecast", subject, "bytes"))
         bytes_then = "" if size is None else f", {words_of_bytes(size)} if a document takes as much as now"
-        lines.append(f"- {subject}: {documents:,.0f} documents, give or take {spread:,.0f}{bytes_then}")
-    lines.append("A straight line knows nothing of seasons, new sources or what is thrown away.\n\n![growth](growth.png)")
-    return "\n".join(lines[:-1]) + f"\n\n{lines[-1]}"
+        ahead_lines.append(f"- {subject}: {documents:,.0f} documents, give or take {spread:,.0f}{bytes_then}")
+    caution = "A straight line knows nothing of seasons, new sources or what is thrown away."
+    return "\n\n".join([sentence, "\n".join(ahead_lines), caution, "![growth](growth.png)"])
 
 
 def draw_timings(timings: pd.DataFrame) -> bytes:
@@ -114,7 +115,7 @@ def draw_timings(timings: pd.DataFrame) -> bytes:
     for points, mark, name in ((half, "o", "p50"), (most, "D", "p95"), (rare, "|", "p99")):
         axes.scatter(points, places, marker=mark, color=BLUE, label=name, zorder=3)
     axes.set_yticks(places, timings["subject"])
-    axes.set(xscale="log", xlabel="seconds")
+    axes.set(xscale="log", xlabel="seconds", ylim=(-0.6, len(timings) - 0.4))
     axes.legend(fontsize=8)
     return to_png(figure, None)
 
