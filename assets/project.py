@@ -274,7 +274,8 @@ class Storage(Section):
     split_salt: str = Field("textmill-1", description="Changing it draws other splits.")
 
 
-Role = Literal["viewer", "annotator", "trainer", "admin"]
+Role = Literal["viewer", "annotator", "trainer", "admin", "metrics"]
+"""`metrics` may read `/metrics` and nothing else."""
 
 
 class Access(Section):
