@@ -1,10 +1,12 @@
 """What Prometheus is told: requests by route, status and role, documents, freshness, bytes, reads and writes; and no word of anybody."""
 
+import re
 from datetime import timedelta
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from dagster_project.environments import REPOSITORY
 from resources.lakehouse import Lakehouse, LakehouseError
 from resources.search_index import SearchIndex
 from resources.timings import Timings
@@ -81,6 +83,13 @@ def test_labels_hold_nothing_that_anybody_wrote_or_asked(api):
     for word in ("lovely", "violin", "酒店", "王伟", "notebook", "someone", token, token[3:], "amy", "BREW"):
         assert word not in text
     assert 'method="other"' in text
+
+
+def test_the_guide_names_every_metric(api):
+    api.ask("/models", "viewer")
+    guide = (REPOSITORY / "docs" / "data_access.md").read_text(encoding="utf-8")
+    told = {line.split()[2] for line in api.ask("/metrics", "metrics").text.splitlines() if line.startswith("# TYPE")}
+    assert {name for name in told if not name.endswith("_created")} == set(re.findall(r"`(textmill_\w+)`", guide))
 
 
 @pytest.mark.parametrize("token", [None, "tm_wrong"])
