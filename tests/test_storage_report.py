@@ -91,7 +91,7 @@ def test_weeks_of_collecting_make_a_forecast_with_its_picture(refreshed):
 
 def test_failures_and_silent_sources_are_warned_of_and_do_not_stop_the_report(refreshed, shared_files_source, project_of):
     with refreshed.lakehouse.session() as connection:
-        connection.execute("UPDATE lake.main.increment_timings SET errors = calls WHERE operation = 'wait'")
+        connection.execute("UPDATE lake.main.increment_timings SET errors = calls WHERE operation = 'read'")
     refreshed.configure(project_of([*refreshed.project.model_dump()["sources"], shared_files_source("silent", [{"id": "1", "text": "x"}])]))
     outcome = refreshed.run("report")
     assert sorted(outcome.failed_checks) == [

@@ -77,6 +77,11 @@ def test_timings_are_summarized_by_subject():
     assert failure_ratio(rows) == 2 / 104
 
 
+def test_waiting_is_not_counted_beside_what_waits():
+    rows = pd.DataFrame([("lakehouse wait", 1000, 0), ("lakehouse commit", 8, 2)], columns=["subject", "calls", "errors"])
+    assert failure_ratio(rows) == 0.25
+
+
 def test_nothing_counted_is_no_failure():
     assert failure_ratio(summarize_timings(NO_TIMINGS)) == 0.0
 
