@@ -2,7 +2,8 @@
 
 Deployment values (addresses, keys, folders) do not belong here: they come from the environment, and a project file may name
 them as `${NAME}` or `${NAME:-default}` (see `dagster_project/environments.py`, which also loads the file). What is said about models
-is in `training_settings.py`, about sources in `source_settings.py`, about cleaning in `cleaning_settings.py`.
+is in `training_settings.py`, about sources in `source_settings.py`, about cleaning in `cleaning_settings.py`, about the report on storage
+in `report_settings.py`.
 """
 
 import hashlib
@@ -12,6 +13,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from assets.cleaning_settings import Cleaning
+from assets.report_settings import Report
 from assets.section import Section
 from assets.source_settings import Source
 from assets.training_settings import Promotion, Search, Studies, Training
@@ -277,7 +279,8 @@ class Storage(Section):
     split_salt: str = Field("textmill-1", description="Changing it draws other splits.")
 
 
-Role = Literal["viewer", "annotator", "trainer", "admin"]
+Role = Literal["viewer", "annotator", "trainer", "admin", "metrics"]
+"""`metrics` may read `/metrics` and nothing else."""
 
 
 class Access(Section):
@@ -324,6 +327,7 @@ class Project(Section):
     labeling: Labeling = Labeling()
     storage: Storage = Storage()
     retention: Retention = Retention()
+    report: Report = Report()
     training: Training = Training()
     promotion: Promotion = Promotion()
     search: Search = Search()

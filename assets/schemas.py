@@ -640,6 +640,25 @@ COMPACTION = Table(
     ("compacted_at",),
 )
 
+STORAGE_REPORT = Table(
+    "storage_report",
+    "storage_report",
+    "One row per figure of a report on storage.",
+    (
+        Column("reported_at", "TIMESTAMPTZ", "When it was measured."),
+        Column(
+            "section",
+            "VARCHAR",
+            "What it is about.",
+            allowed=("latency", "failures", "freshness", "bytes", "files", "cost", "growth", "forecast"),
+        ),
+        Column("subject", "VARCHAR", "Place and operation, source, place, or table; `all` for all of them."),
+        Column("metric", "VARCHAR", "What was measured; ends with its unit, `_ratio` or what was counted."),
+        Column("value", "DOUBLE", "The figure."),
+    ),
+    ("reported_at", "section", "subject", "metric"),
+)
+
 FINE_TUNED_MODEL = Table(
     "fine_tuned_model",
     "fine_tuned_model",
@@ -801,6 +820,7 @@ TABLES: dict[str, Table] = {
         SEARCH_INDEX,
         BACKUP,
         COMPACTION,
+        STORAGE_REPORT,
         FINE_TUNED_MODEL,
         EVALUATION_REPORT,
         CHAMPION_MODEL,

@@ -9,7 +9,7 @@ import dagster as dg
 from assets.collection.receiving import changed_tasks
 from assets.label_studio import ANNOTATION, title_of
 from assets.project import Project
-from dagster_project.jobs import backup, compact, partition_range_tags, refresh, retrain
+from dagster_project.jobs import backup, compact, partition_range_tags, refresh, report, retrain
 from resources.labeling_server import LabelingServer
 from resources.lakehouse import Lakehouse
 from resources.notices import ANNOTATED, Notices
@@ -40,7 +40,7 @@ SECONDS_WITHOUT_WEBHOOK, SECONDS_WITH_WEBHOOK = 60, 900
 
 
 def build_schedules(project: Project) -> list[dg.ScheduleDefinition]:
-    """Refresh and back up every day, retrain and compact every week; all are off until somebody turns them on in the UI."""
+    """Refresh and back up daily, retrain, compact and report on storage weekly; all are off until somebody turns them on in the UI."""
     tags = partition_range_tags([source.name for source in project.sources])
 
     @dg.schedule(job=refresh, cron_schedule="0 3 * * *", description="Collects from all sources at 03:00 UTC every day.")
@@ -56,7 +56,10 @@ def build_schedules(project: Project) -> list[dg.ScheduleDefinition]:
     sundays = dg.ScheduleDefinition(
         "weekly_compaction", job=compact, cron_schedule="0 2 * * 0", description="Compacts the lakehouse at 02:00 UTC every Sunday."
     )
-    return [daily_refresh, weekly, nightly, sundays]
+    reports = dg.ScheduleDefinition(
+        "weekly_storage_report", job=report, cron_schedule="0 4 * * 1", description="Reports on storage at 04:00 UTC every Monday."
+    )
+    return [daily_refresh, weekly, nightly, sundays, reports]
 
 
 def build_retrain_sensor(project: Project) -> dg.SensorDefinition:

@@ -34,7 +34,7 @@ def setup(gpu_slots: Annotated[int, typer.Option(help="Trainings at a time.")] =
 
 @app.command("run")
 def run_command(
-    job: Annotated[str, typer.Argument(help="refresh, retrain, everything, search, study, issues, backup or compact")],
+    job: Annotated[str, typer.Argument(help="refresh, retrain, everything, search, study, issues, backup, compact or report")],
     full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Recompute everything.")] = False,
     as_json: JsonOption = False,
 ) -> None:

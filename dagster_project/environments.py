@@ -25,6 +25,8 @@ from resources.notices import Notices
 from resources.object_store import ObjectStoreError, open_object_store
 from resources.pseudonym_key import PseudonymKey, PseudonymKeyError
 from resources.search_index import SearchIndex
+from resources.timed_object_store import TimedObjectStore
+from resources.timings import Timings
 
 if TYPE_CHECKING:
     from resources.access_store import AccessKey, AccessStore
@@ -176,12 +178,13 @@ def read_project(environment: Environment) -> Project:
 def embedded_resources(environment: Environment, project: Project) -> dict[str, Any]:
     """Everything in one folder; nothing is opened before it is used."""
     master_keys = _open_master_keys(environment)
-    object_store = open_object_store(environment.object_store_url, environment.object_store_endpoint)
+    timings = Timings()
+    object_store = TimedObjectStore(open_object_store(environment.object_store_url, environment.object_store_endpoint), timings)
     return {
         "project": project,
-        "lakehouse": Lakehouse(environment.home / "lake", list(TABLES.values())),
+        "lakehouse": Lakehouse(environment.home / "lake", list(TABLES.values()), timings=timings),
         "object_store": EncryptedObjectStore(object_store, KeyRing(object_store, master_keys), SEALED_PREFIXES),
-        "backups": _open_backups(environment, master_keys),
+        "backups": _open_backups(environment, master_keys, timings),
         "master_keys": master_keys,
         "index": SearchIndex(environment.home / "search"),
         "compute": LocalCompute(environment.home / "work"),
@@ -225,7 +228,7 @@ def _open_master_keys(environment: Environment) -> MasterKeys:
         raise ConfigurationError(f"{MASTER_KEY_VARIABLE}: {error}") from error
 
 
-def _open_backups(environment: Environment, master_keys: MasterKeys) -> Backups:
+def _open_backups(environment: Environment, master_keys: MasterKeys, timings: Timings) -> Backups:
     """The backups, everything of them sealed.
 
     Raises:
@@ -239,7 +242,7 @@ def _open_backups(environment: Environment, master_keys: MasterKeys) -> Backups:
     if same_server and (here.startswith(there) or there.startswith(here)):
         raise ConfigurationError(f"{BACKUP_URL_VARIABLE}: expected another place than that of the objects, {here}, found {there}")
     try:
-        store = open_object_store(url, environment.backup_endpoint)
+        store = TimedObjectStore(open_object_store(url, environment.backup_endpoint), timings, "backups")
     except ObjectStoreError as error:
         raise ConfigurationError(f"{BACKUP_URL_VARIABLE}: {error}") from error
     return Backups(EncryptedObjectStore(store, KeyRing(store, master_keys), ("",)), scratch)

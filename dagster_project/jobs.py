@@ -14,8 +14,9 @@ STUDIES = ("learning_curve", "ablation_report")
 ISSUES = ("document_embeddings", "text_outliers", "label_issues", "labeling_queue", "pool_predictions", "labeling_tasks")
 BACKUP = ("backup",)
 COMPACT = ("compaction",)
+REPORT = ("storage_report",)
 # They cost minutes or hours, or need a place elsewhere, and change nothing by themselves: the job for everything leaves them out.
-ON_DEMAND = (*SEARCH, *STUDIES, *BACKUP, *COMPACT, "label_issues", "text_outliers")
+ON_DEMAND = (*SEARCH, *STUDIES, *BACKUP, *COMPACT, *REPORT, "label_issues", "text_outliers")
 
 refresh = dg.define_asset_job(
     "refresh", dg.AssetSelection.assets(*REFRESH), description="Collect what is new and bring it through to labels, queue and search index."
@@ -64,7 +65,13 @@ compact = dg.define_asset_job(
     description="Merge small files, expire old snapshots, delete what nothing needs any more.",
 )
 
-JOBS = [refresh, retrain, everything, search, study, issues, backup, compact]
+report = dg.define_asset_job(
+    "report",
+    dg.AssetSelection.assets(*REPORT),
+    description="What storing costs: times and failures of reads and writes, freshness, bytes, cost, growth.",
+)
+
+JOBS = [refresh, retrain, everything, search, study, issues, backup, compact, report]
 
 
 def partition_range_tags(sources: list[str]) -> dict[str, str]:

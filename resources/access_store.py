@@ -55,7 +55,7 @@ class Identity:
     Attributes:
         token_id: Public name of the token.
         name: Person or program, as whoever made the token called it.
-        role: viewer, annotator, trainer or admin.
+        role: viewer, annotator, trainer, admin or metrics.
         sources: Only rows of these; None for all that the role sees.
         expires_at: From then on it opens nothing (UTC).
         revoked_at: Since when it opens nothing, if it was revoked.

@@ -62,7 +62,7 @@ def compact(lakehouse: Lakehouse, expire_before: datetime) -> Compaction:
         with lakehouse.session() as connection:
             tables = [name for (name,) in connection.execute(TABLES_SQL).fetchall()]
         for table in tables:
-            lakehouse.retry(partial(merge_small_files, lakehouse, table))
+            lakehouse.retry(partial(merge_small_files, lakehouse, table), "merge")
         with lakehouse.session() as connection:
             expired = connection.execute(EXPIRE_SQL, {"before": expire_before}).fetchall()
             deleted = connection.execute("CALL ducklake_cleanup_old_files('lake', cleanup_all => true)").fetchall()

@@ -10,14 +10,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-import duckdb
 import pandas as pd
 
 from resources import liveness
 from resources.lake_connection import temporary_name, to_arrow, to_pandas
-from resources.lake_tables import IN_IDS, column_list, published_rows_sql
+from resources.lake_tables import column_list, delete_rows, published_rows_sql
 from resources.lakehouse import ConcurrentIncrementError, Lakehouse, LakehouseError
-from resources.ledger import Counts, Increment, find_increments, insert_increment, set_state
+from resources.ledger import Counts, Increment, find_increments, insert_increment, insert_timings, set_state
 from resources.plans import Following as Following
 from resources.plans import Plan, Target, check_plan_holds, make_plan, next_increment_id, read_head
 
@@ -254,16 +253,7 @@ def remove_unapproved(lakehouse: Lakehouse, asset: str, partition: str) -> None:
                 delete_rows(connection, table.name, [leftover.increment_id for leftover in leftovers])
             set_state(connection, [leftover.increment_id for leftover in leftovers if leftover.state == "staged"], "rejected")
 
-    lakehouse.retry(remove)
-
-
-def delete_rows(connection: duckdb.DuckDBPyConnection, table: str, increment_ids: list[str]) -> None:
-    """Delete the rows of some increments from a table, if it has any."""
-    if not increment_ids:
-        return
-    found = connection.execute(f"SELECT 1 FROM lake.main.{table} WHERE {IN_IDS} LIMIT 1", {"ids": increment_ids}).fetchone()
-    if found:
-        connection.execute(f"DELETE FROM lake.main.{table} WHERE {IN_IDS}", {"ids": increment_ids})
+    lakehouse.retry(remove, "clean up")
 
 
 def commit(step: Step) -> None:
@@ -295,6 +285,8 @@ def commit(step: Step) -> None:
                     f"INSERT INTO lake.main.{table} (increment_id, {columns}) SELECT '{step.increment_id}', {columns} FROM {name}"
                 )
             insert_increment(connection, row, step.plan.inputs, step.facts | {"rows_left_unread": step.rows_left_unread})
+            insert_timings(connection, step.increment_id, timings)
 
-    step.lakehouse.retry(write)
+    with step.lakehouse.timings.taken() as timings:
+        step.lakehouse.retry(write, "commit")
     step.is_committed = True

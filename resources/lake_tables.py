@@ -154,6 +154,15 @@ def published_rows_sql(table: TableSpec) -> str:
     return f"SELECT * FROM ({recent}) WHERE {IN_IDS}"
 
 
+def delete_rows(connection: duckdb.DuckDBPyConnection, table: str, increment_ids: list[str]) -> None:
+    """Delete the rows of some increments from a table, if it has any."""
+    if not increment_ids:
+        return
+    found = connection.execute(f"SELECT 1 FROM lake.main.{table} WHERE {IN_IDS} LIMIT 1", {"ids": increment_ids}).fetchone()
+    if found:
+        connection.execute(f"DELETE FROM lake.main.{table} WHERE {IN_IDS}", {"ids": increment_ids})
+
+
 def table_facts_sql(table: TableSpec, replaced_partition: str | None = None) -> str:
     """One row of `TABLE_FACTS` about the rows of increment `$id`.
 

@@ -11,7 +11,7 @@ everything that ever was approved. Everybody but the writer and the auditor of a
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -35,8 +35,11 @@ from resources.lake_connection import (
 from resources.lake_connection import ConcurrentIncrementError as ConcurrentIncrementError
 from resources.lake_connection import LakehouseError as LakehouseError
 from resources.lake_tables import TABLE_FACTS, TableSpec, create_missing_tables, table_facts_sql
-from resources.ledger import Increment, State, find_increments, read_facts, set_state
+from resources.ledger import Increment, State, find_increments, insert_timings, read_facts, set_state
+from resources.timings import Timings
 
+PLACE = "lakehouse"
+"""In the counts of `timings.py`."""
 LOCK_TIMEOUT_SECONDS = 600.0
 ATTEMPTS = 8
 
@@ -49,8 +52,9 @@ class Lakehouse:
     Access is serialized by a file lock and kept short, because a SQLite catalog refuses writers while anybody reads.
     """
 
-    def __init__(self, folder: Path, tables: Sequence[TableSpec], memory_limit: str = "2GB") -> None:
+    def __init__(self, folder: Path, tables: Sequence[TableSpec], memory_limit: str = "2GB", timings: Timings | None = None) -> None:
         self.folder = folder
+        self.timings = timings or Timings()
         self.tables = {table.name: table for table in tables}
         self._memory_limit = memory_limit
         self._thread_lock = threading.RLock()
@@ -75,7 +79,10 @@ class Lakehouse:
             self.folder.mkdir(parents=True, exist_ok=True)
             self.folder.chmod(0o700)
         try:
-            with self._thread_lock, self._lock.acquire(timeout=LOCK_TIMEOUT_SECONDS):
+            with ExitStack() as held:
+                with self.timings.observe(PLACE, "wait"):
+                    held.enter_context(self._thread_lock)
+                    held.enter_context(self._lock.acquire(timeout=LOCK_TIMEOUT_SECONDS))
                 yield self._open()
         except Timeout as error:
             raise LakehouseError(
@@ -131,7 +138,7 @@ class Lakehouse:
             parameters: Values for `$name` placeholders.
             frames: Frames that the statement joins, by name.
         """
-        with self.session() as connection, published_scope(connection, frames or {}):
+        with self.timings.observe(PLACE, "read"), self.session() as connection, published_scope(connection, frames or {}):
             return to_pandas(connection.execute(sql, dict(parameters or {})))
 
     def read_batches(
@@ -140,7 +147,7 @@ class Lakehouse:
         """Rows of a SELECT as `read` gives them, in frames of at most `batch_rows`; the rows are those of the first moment."""
         name = temporary_name("read")
         try:
-            with self.session() as connection, published_scope(connection, frames or {}):
+            with self.timings.observe(PLACE, "read"), self.session() as connection, published_scope(connection, frames or {}):
                 rows = spool(connection, name, sql, parameters or {})
             for offset in range(0, rows, batch_rows):
                 with self.session() as connection:
@@ -220,8 +227,10 @@ class Lakehouse:
                     )
                 if state == "staged":
                     self._record(connection, increment, verdict)
+                    insert_timings(connection, increment.increment_id, timings)
 
-        self.retry(move)
+        with self.timings.taken() as timings:
+            self.retry(move, "verdict")
 
     @staticmethod
     def _record(connection: duckdb.DuckDBPyConnection, increment: Increment, verdict: State) -> None:
@@ -242,15 +251,17 @@ class Lakehouse:
             rows = connection.execute("CALL ducklake_delete_orphaned_files('lake', cleanup_all => true)").fetchall()
         return len(rows)
 
-    def retry(self, action: Callable[[], Result]) -> Result:
-        """Run an action again, with growing pauses, while the catalog reports a lock or a conflict."""
-        for attempt in range(ATTEMPTS):
-            try:
-                return action()
-            except duckdb.Error as error:
-                if attempt == ATTEMPTS - 1 or not is_transient(error):
-                    raise
-                time.sleep(0.05 * 2**attempt)
+    def retry(self, action: Callable[[], Result], operation: str = "write") -> Result:
+        """Run an action again, with growing pauses, while the catalog reports a lock or a conflict; counted as one call of `operation`."""
+        with self.timings.observe(PLACE, operation, (ConcurrentIncrementError,)):
+            for attempt in range(ATTEMPTS):
+                try:
+                    return action()
+                except duckdb.Error as error:
+                    if attempt == ATTEMPTS - 1 or not is_transient(error):
+                        raise
+                    self.timings.count_retry(PLACE, operation)
+                    time.sleep(0.05 * 2**attempt)
         raise AssertionError("unreachable: the last attempt returns or raises")
 
     def _open(self) -> duckdb.DuckDBPyConnection:

@@ -1,15 +1,17 @@
-"""The ledger's own tables: one row per increment, its inputs and its measured facts.
+"""The ledger's own tables: one row per increment, its inputs, its measured facts, and how long reads and writes took up to its commit.
 
 What belongs here: their shape and the statements that read and move them. Who writes rows and when: `increments.py`. Which
 rows people see: the views made by `lakehouse.py`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
 import duckdb
+
+from resources.timings import Key, Timing
 
 State = Literal["staged", "approved", "rejected", "superseded"]
 Mode = Literal["append", "rebuild"]
@@ -21,8 +23,11 @@ LEDGER_DDL = (
         created_at TIMESTAMPTZ, decided_at TIMESTAMPTZ)""",
     "CREATE TABLE IF NOT EXISTS lake.main.increment_inputs (increment_id VARCHAR, input_increment_id VARCHAR)",
     "CREATE TABLE IF NOT EXISTS lake.main.increment_facts (increment_id VARCHAR, fact VARCHAR, value DOUBLE)",
+    """CREATE TABLE IF NOT EXISTS lake.main.increment_timings (
+        increment_id VARCHAR, written_at TIMESTAMPTZ, place VARCHAR, operation VARCHAR,
+        calls BIGINT, errors BIGINT, retries BIGINT, seconds DOUBLE, histogram VARCHAR)""",
 )
-LEDGER_TABLES = ("increments", "increment_inputs", "increment_facts")
+LEDGER_TABLES = ("increments", "increment_inputs", "increment_facts", "increment_timings")
 
 
 @dataclass(frozen=True)
@@ -97,6 +102,18 @@ def insert_increment(connection: duckdb.DuckDBPyConnection, increment: Increment
             "INSERT INTO lake.main.increment_facts SELECT ?, unnest(?::VARCHAR[]), unnest(?::DOUBLE[])",
             [increment.increment_id, list(facts), list(facts.values())],
         )
+
+
+def insert_timings(connection: duckdb.DuckDBPyConnection, increment_id: str, timings: Mapping[Key, Timing]) -> None:
+    """Add what a process counted since it last did, inside the transaction that writes or decides an increment."""
+    if not timings:
+        return
+    columns = zip(*((*key, one.calls, one.errors, one.retries, one.seconds, one.to_json()) for key, one in timings.items()), strict=True)
+    connection.execute(
+        """INSERT INTO lake.main.increment_timings SELECT ?, ?, unnest(?::VARCHAR[]), unnest(?::VARCHAR[]), unnest(?::BIGINT[]),
+           unnest(?::BIGINT[]), unnest(?::BIGINT[]), unnest(?::DOUBLE[]), unnest(?::VARCHAR[])""",
+        [increment_id, datetime.now(UTC), *map(list, columns)],
+    )
 
 
 def find_increments(connection: duckdb.DuckDBPyConnection, asset: str, partition: str | None, states: tuple[State, ...]) -> list[Increment]:

@@ -27,6 +27,7 @@ from resources.object_store import ObjectStore, ObjectStoreError
 from resources.search_index import SearchIndex
 from services.body_limit import BodyLimit
 from services.guard import Guard
+from services.metrics import StorageMetrics
 from services.rate_limit import RateLimit
 from services.visibility import View, view_of
 
@@ -35,6 +36,7 @@ VOTE_READERS: tuple[Role, ...] = ("annotator", "trainer", "admin")
 ANNOTATORS: tuple[Role, ...] = ("annotator", "admin")
 TRAINERS: tuple[Role, ...] = ("trainer", "admin")
 ADMINS: tuple[Role, ...] = ("admin",)
+METRICS_READERS: tuple[Role, ...] = ("metrics", "admin")
 
 _BEARER = HTTPBearer(auto_error=False, description="A token of `textmill token create`.")
 
@@ -122,6 +124,7 @@ def build_app(backend: Backend, host: str = "127.0.0.1") -> FastAPI:
     app.add_middleware(BodyLimit, max_bytes=access.max_body_bytes)
     if is_loopback(host):
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]", host])
+    registry.register(StorageMetrics(backend.lakehouse, backend.index))
     add_own_endpoints(app, backend, registry)
     add_document_endpoints(app, backend)
     add_dataset_endpoints(app, backend)
@@ -152,8 +155,8 @@ def add_own_endpoints(app: FastAPI, backend: Backend, registry: CollectorRegistr
         return {"status": "ok"}
 
     @app.get("/metrics")
-    def metrics(_identity: Annotated[Identity, Depends(allow(*EVERYBODY))]) -> Response:
-        """Counts of requests and their times, for Prometheus."""
+    def metrics(_identity: Annotated[Identity, Depends(allow(*METRICS_READERS))]) -> Response:
+        """Counts and times of requests, reads and writes; documents, freshness and bytes: for Prometheus."""
         return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     @app.get("/audit")

@@ -42,7 +42,7 @@ class Guard:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self.app, self._store, self._log, self._limit, self._now = app, store, log, limit, now
-        self._requests = Counter("textmill_api_requests", "Requests answered.", ["method", "route", "status"], registry=registry)
+        self._requests = Counter("textmill_api_requests", "Requests answered.", ["method", "route", "status", "role"], registry=registry)
         self._seconds = Histogram("textmill_api_request_seconds", "Time to the answer's beginning.", ["route"], registry=registry)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,7 +89,8 @@ class Guard:
     def _measure(self, request: Request, status: int, seconds: float) -> None:
         route = getattr(request.scope.get("route"), "path", "none")
         method = request.method if request.method in {"GET", "POST", "HEAD"} else "other"
-        self._requests.labels(method, route, str(status)).inc()
+        role = request.state.identity.role if request.state.identity else "none"
+        self._requests.labels(method, route, str(status), role).inc()
         self._seconds.labels(route).observe(seconds)
 
 

@@ -35,6 +35,7 @@ SLOW = (
     "tests/cleaning/test_pii_graph.py",
     "tests/cleaning/pii/test_names.py",
     "tests/test_backup_drill.py",
+    "tests/test_storage_report.py",
     "tests/test_instance.py",
     "tests/test_model_commands.py",
     "tests/test_label_commands.py",

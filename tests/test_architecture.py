@@ -27,6 +27,7 @@ WIRING = {
     "questioning.py",
     "consulting.py",
     "embedding.py",
+    "measuring.py",
 }
 OUTSIDE = ("dagster", "resources", "boto3", "botocore", "sqlalchemy", "duckdb", "httpx2", "tantivy")
 SHARED = {
@@ -37,6 +38,7 @@ SHARED = {
     "assets.training_settings",
     "assets.section",
     "assets.cleaning_settings",
+    "assets.report_settings",
     "assets.answers",
     "assets.grouping",
     "assets.markdown",

@@ -43,7 +43,7 @@ def test_a_good_file_loads_with_chinese_labels(tmp_path):
         ({"sources": GOOD["sources"] * 2}, r"expected distinct source names, found \['shop'\] more than once"),
         ({"access": {"restricted_sources": ["shpo"]}}, r"access: expected sources out of \['shop'\], found \['shpo'\]"),
         ({"access": {"sources": {"viewer": ["仓库"]}}}, r"access: expected sources out of \['shop'\], found \['仓库'\]"),
-        ({"access": {"sources": {"guest": ["shop"]}}}, r"access.sources.*'viewer', 'annotator', 'trainer' or 'admin'"),
+        ({"access": {"sources": {"guest": ["shop"]}}}, r"access.sources.*'viewer', 'annotator', 'trainer', 'admin' or 'metrics'"),
         ({"sources": [{"kind": "pigeon", "name": "shop"}]}, r"sources\[0\].*pigeon"),
         ({"task": {"labels": ["a", "b"], "positive_label": "great"}}, r"expected labels out of \['a', 'b'\], found \['great'\]"),
         ({"task": {"labels": ["a", "a"]}}, r"expected distinct labels"),

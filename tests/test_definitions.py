@@ -16,7 +16,7 @@ GROUPS = {
     "collection": {"raw_documents", "raw_annotations"},
     "cleaning": {"clean_documents", "rejected_documents", "tokens", "text_outliers"},
     "labeling": {"annotations", "rule_votes", "model_votes", "labeled_documents", "label_issues", "labeling_queue", "labeling_tasks"},
-    "storage": {"training_dataset", "search_index", "backup", "compaction"},
+    "storage": {"training_dataset", "search_index", "backup", "compaction", "storage_report"},
     "training": {
         "fine_tuned_model",
         "evaluation_report",
@@ -86,6 +86,7 @@ def test_what_runs_on_demand_is_in_no_other_job(definitions):
             "ablation_report",
             "backup",
             "compaction",
+            "storage_report",
         }
 
 
@@ -99,12 +100,14 @@ def test_jobs_schedules_and_sensor_are_there(definitions):
         "issues",
         "backup",
         "compact",
+        "report",
     }
     assert {schedule.name: schedule.cron_schedule for schedule in definitions.schedules or []} == {
         "daily_refresh": "0 3 * * *",
         "weekly_retrain": "0 5 * * 1",
         "nightly_backup": "0 1 * * *",
         "weekly_compaction": "0 2 * * 0",
+        "weekly_storage_report": "0 4 * * 1",
     }
     assert {sensor.name for sensor in definitions.sensors or []} == {"retrain_on_new_labels", "refresh_on_new_annotations"}
 

@@ -169,6 +169,13 @@ def test_the_example_of_the_data_access_guide_is_a_project():
     assert access.restricted_sources == ("tickets",)
 
 
+def test_the_example_of_the_storage_guide_is_a_project():
+    (example,) = blocks("docs/storage.md", "yaml")
+    demo = yaml.safe_load(read("config/demo.yaml").replace("${TEXTMILL_DEMO_PORT}", "1"))
+    settings = Project.model_validate(demo | yaml.safe_load(example)).report
+    assert (settings.currency, settings.prices.objects, settings.window_days) == ("EUR", 0.02, 30)
+
+
 def test_the_pictured_graph_is_the_graph(definitions):
     graph = definitions.resolve_asset_graph()
     edges = {(parent.to_user_string(), key.to_user_string()) for key in graph.get_all_asset_keys() for parent in graph.get(key).parent_keys}

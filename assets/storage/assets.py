@@ -1,4 +1,4 @@
-"""Wiring of the storage stage: frozen data sets, the search index, backups and compaction."""
+"""Wiring of the storage stage: frozen data sets, the search index, backups, compaction and the report on storage."""
 
 import dataclasses
 import tempfile
@@ -11,10 +11,11 @@ import pandas as pd
 
 from assets.answers import count_outside_task
 from assets.project import Project
-from assets.schemas import BACKUP, COMPACTION, SEARCH_INDEX, SPLITS, TRAINING_DATASET
+from assets.schemas import BACKUP, COMPACTION, SEARCH_INDEX, SPLITS, STORAGE_REPORT, TRAINING_DATASET
 from assets.storage.backup_record import describe_backup
 from assets.storage.contamination import find_contaminated, passages_of
 from assets.storage.datasets import MEMBERS_SQL, ROWS_SQL, TOKENS_SQL, DatasetWriter, FrozenDataset, permitted, training_refusals
+from assets.storage.measuring import measure, report
 from assets.storage.splits import assign_splits, count_leaks
 from assets.wiring import LakehouseResource, Materialized, ProjectResource, Refresh, asset_options, materialized, step_of
 from resources.backups import Backups
@@ -111,6 +112,23 @@ def compaction(context: dg.AssetExecutionContext, config: Refresh, lakehouse: La
         step.count(rows_in=1, rows_out=1)
         step.measure("files_added", max(0, done.files_after - done.files_before))
     return materialized(step)
+
+
+@dg.asset(**asset_options(STORAGE_REPORT, ["duckdb", "matplotlib"]))
+def storage_report(
+    context: dg.AssetExecutionContext,
+    config: Refresh,
+    lakehouse: LakehouseResource,
+    object_store: dg.ResourceParam[ObjectStore],
+    index: dg.ResourceParam[SearchIndex],
+    backups: dg.ResourceParam[Backups],
+    project: ProjectResource,
+) -> Materialized:
+    """What storing costs: times and failures of reads and writes, freshness, bytes, cost, small files, growth and where it leads."""
+    window = timedelta(days=project.report.window_days)
+    with step_of(context, lakehouse, "storage_report", package=PACKAGE) as step:
+        page = report(step, measure(lakehouse, object_store, index, backups, window, datetime.now(UTC)), project)
+    return materialized(step, page)
 
 
 def freeze(step: Step, lakehouse: Lakehouse, project: Project, folder: Path) -> tuple[FrozenDataset, int]:

@@ -2,7 +2,7 @@
 
 from assets.project import Project
 from assets.quality.suites import Suite, expect_fact, expect_rows, expect_task_answers, suite
-from assets.schemas import BACKUP, COMPACTION, SEARCH_INDEX, TRAINING_DATASET
+from assets.schemas import BACKUP, COMPACTION, SEARCH_INDEX, STORAGE_REPORT, TRAINING_DATASET
 
 
 def training_dataset(project: Project) -> Suite:
@@ -63,4 +63,22 @@ def compaction(_project: Project) -> Suite:
     return suite(
         COMPACTION,
         expect_fact("files_become_fewer", "There are no more data files than before.", "files_added", maximum=0),
+    )
+
+
+def storage_report(_project: Project) -> Suite:
+    """Everything was measured; failures and silent sources are reported."""
+    return suite(
+        STORAGE_REPORT,
+        expect_fact("every_table_was_measured", "The files of every table were counted.", "tables_unmeasured", maximum=0),
+        expect_fact(
+            "failures_are_rare", "At most one read or write in a hundred failed.", "failed_calls_ratio", maximum=0.01, severity="WARN"
+        ),
+        expect_fact(
+            "every_source_has_documents",
+            "Every source of the project has a published document.",
+            "sources_without_documents",
+            maximum=0,
+            severity="WARN",
+        ),
     )

@@ -15,7 +15,7 @@ from resources.increments import increment
 from services.api import Backend, build_app
 
 MODEL = "model-" + "a" * 16
-ROLES = ("viewer", "annotator", "trainer", "admin")
+ROLES = ("viewer", "annotator", "trainer", "admin", "metrics")
 WORDS = "lamp river orange castle violin winter garden pepper anchor mirror candle forest bridge saddle cotton marble".split()
 CHARACTERS = "山水花鸟鱼虫春夏秋冬东南西北天地"
 
