@@ -141,9 +141,8 @@ def deduplicate(kept: pd.DataFrame, sketches: pd.DataFrame, candidates: pd.DataF
     Raises:
         ValueError: A column is missing, or a document has no sketch.
     """
-    _check(kept, sketches, candidates)
-    documents = kept.merge(sketches, on="document_id", how="left", validate="one_to_one")
-    documents = documents.sort_values(["collected_at", "revision", "document_id"], ignore_index=True)
+    documents = _with_sketches(kept, sketches).sort_values(["collected_at", "revision", "document_id"], ignore_index=True)
+    require_columns(candidates, CANDIDATE_COLUMNS, "candidates")
     decisions = _decide_all(documents, candidates, threshold)
     refused = {row: each for row, each in decisions.items() if each.reason}
     is_kept = np.ones(len(documents), dtype=np.bool_)
@@ -238,13 +237,14 @@ def _shared_bands(bands: list[Hashes | None]) -> list[list[int]]:
     return [values[begin:end] for begin, end in pairwise(bounds)]
 
 
-def _check(kept: pd.DataFrame, sketches: pd.DataFrame, candidates: pd.DataFrame) -> None:
+def _with_sketches(kept: pd.DataFrame, sketches: pd.DataFrame) -> pd.DataFrame:
     columns = [name for name in CLEAN_DOCUMENTS.column_names() if name != "cluster_id"]
     require_columns(kept, columns, "documents to deduplicate")
     require_columns(sketches, SKETCH_COLUMNS, "sketches")
-    require_columns(candidates, CANDIDATE_COLUMNS, "candidates")
-    without = kept.loc[~kept["document_id"].isin(sketches["document_id"]), "document_id"]
+    documents = kept.merge(sketches, on="document_id", how="left", validate="one_to_one")
+    without = documents.loc[documents["scheme"].isna(), "document_id"]
     if len(without):
         raise ValueError(
             f"expected a sketch of every document, found none of {list(islice(without, 3))}: sketch the frame that is deduplicated"
         )
+    return documents
