@@ -25,6 +25,7 @@ from datetime import datetime
 from itertools import chain, islice, pairwise
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from assets.cleaning.decisive import SHORT_WORDS, asks_something_else, says_something_else
@@ -45,6 +46,8 @@ DUPLICATE_VERSION = 1
 """Rises when other documents are refused as duplicates at the same threshold."""
 _NO_HASHES: Hashes = np.empty(0, dtype=np.uint64)
 _NO_SHINGLES = (_NO_HASHES, 0)
+_FILTER_BITS = 20
+_FILTER_SHIFT = np.uint64(64 - _FILTER_BITS)
 
 
 @dataclass(frozen=True)
@@ -226,15 +229,24 @@ def _shared_bands(bands: list[Hashes | None]) -> list[list[int]]:
     """Per document its bands that some other document has too: most have none."""
     arrays = [_NO_HASHES if each is None else np.asarray(each, dtype=np.uint64) for each in bands]
     flat = np.concatenate([_NO_HASHES, *arrays])
-    order = np.argsort(flat)
-    ordered = flat[order]
-    is_same = ordered[1:] == ordered[:-1]
-    is_shared = np.zeros(len(flat), dtype=np.bool_)
-    is_shared[order[1:][is_same]] = is_shared[order[:-1][is_same]] = True
+    is_shared = _is_repeated(flat)
     ends = np.append(0, np.cumsum(np.fromiter(map(len, arrays), dtype=np.int64, count=len(arrays))))
     bounds = np.append(0, np.cumsum(is_shared))[ends].tolist()
     values = flat[is_shared].tolist()
     return [values[begin:end] for begin, end in pairwise(bounds)]
+
+
+def _is_repeated(values: Hashes) -> npt.NDArray[np.bool_]:
+    """Whether each value occurs more than once. Sorting values is far cheaper than sorting positions, so only a few are looked up."""
+    ordered = np.sort(values)
+    repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    may_be = np.zeros(1 << _FILTER_BITS, dtype=np.bool_)
+    may_be[repeated >> _FILTER_SHIFT] = True
+    likely = np.flatnonzero(may_be[values >> _FILTER_SHIFT])
+    found = np.zeros(len(values), dtype=np.bool_)
+    places = np.searchsorted(repeated, values[likely])
+    found[likely[repeated[np.minimum(places, len(repeated) - 1)] == values[likely]]] = True
+    return found
 
 
 def _with_sketches(kept: pd.DataFrame, sketches: pd.DataFrame) -> pd.DataFrame:

@@ -19,7 +19,7 @@ import pandas as pd
 
 from assets.cleaning.frames import require_columns
 from assets.cleaning.minhash import BANDS, ROWS, minhash_bands
-from assets.cleaning.word_hashes import Hashes, Positions, WordHashes, hash_words, mix
+from assets.cleaning.word_hashes import Hashes, Positions, WordHashes, hash_words, mix, odd_numbers
 from assets.cleaning.words import URL, find_words
 
 SHINGLE_WORDS = 3
@@ -30,8 +30,8 @@ SCHEME = f"minhash-w{SHINGLE_WORDS}-b{BANDS}x{ROWS}-2"
 _ADDRESS = " urladdress "
 # Texts of so many characters go through the arrays together: larger ones fall out of the processor's cache.
 _CHUNK_CHARS = 1_000_000
-# Odd numbers that tell a shingle's words apart.
-_PLACES = np.array([0x8F5A1D6B3C97E24D, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9], dtype=np.uint64)
+# They tell the places of a shingle's words apart.
+_PLACES = odd_numbers(SHINGLE_WORDS, seed=41)
 _NO_HASHES: Hashes = np.empty(0, dtype=np.uint64)
 
 
@@ -120,7 +120,8 @@ def _fold(text: str) -> str:
     """What `fold_text` does to a text after its case is folded; the same object where there is nothing to do."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text.replace("’", "'"))
-    return URL.sub(_ADDRESS, text) if "://" in text or "www." in text else text
+    may_hold_address = (":" in text and "://" in text) or "www." in text  # a single character is found at memory speed
+    return URL.sub(_ADDRESS, text) if may_hold_address else text
 
 
 def _chunks(texts: Sequence[str]) -> Iterator[Sequence[str]]:

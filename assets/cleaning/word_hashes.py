@@ -24,16 +24,15 @@ Positions = npt.NDArray[np.int64]
 Bytes = npt.NDArray[np.uint8]
 
 # The finalizer of SplitMix64 (Steele, Lea, Flood 2014).
-GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 
 _RUN, _IDEOGRAPH, _APOSTROPHE, _SPACE, _OTHER_SPACE = (np.uint8(1 << bit) for bit in range(5))
 _WORD = _RUN | _IDEOGRAPH
 _END_OF_TEXT = b"\xff"
 _WORD_BYTES = 8
-# Zeros behind the last text, so that eight bytes can be read from each position.
+# Behind the last text, so that eight bytes can be read from each position.
 _PADDING = bytes(2 * _WORD_BYTES)
-_MASKS = np.array([(1 << 8 * size) - 1 for size in range(_WORD_BYTES + 1)], dtype=np.uint64)
 # Longer words are no words of a language: they are hashed one by one.
 _MAX_WORD_BYTES = 64
 _CODE_POINTS = 0x110000
@@ -63,7 +62,6 @@ def hash_words(texts: Sequence[bytes]) -> WordHashes:
             made here take some 60 bytes a word.
     """
     joined = _END_OF_TEXT + _END_OF_TEXT.join([*texts, b""]) + _PADDING
-    joined += bytes(-len(joined) % _WORD_BYTES)
     data = np.frombuffer(joined, dtype=np.uint8)
     classes = np.frombuffer(bytearray(joined.translate(_ascii_classes())), dtype=np.uint8)
     ends = np.cumsum(np.fromiter(map(len, texts), dtype=np.int64, count=len(texts)) + 1)
@@ -76,13 +74,18 @@ def hash_words(texts: Sequence[bytes]) -> WordHashes:
 
 def mix(values: Hashes) -> Hashes:
     """The finalizer of SplitMix64: every bit of the result depends on every bit of the value."""
-    values = values + GOLDEN
+    values = values + _GOLDEN
     values ^= values >> np.uint64(30)
     values *= _MIX[0]
     values ^= values >> np.uint64(27)
     values *= _MIX[1]
     values ^= values >> np.uint64(31)
     return values
+
+
+def odd_numbers(count: int, seed: int) -> Hashes:
+    """Odd 64-bit numbers without a pattern, the same everywhere: the first ones of SplitMix64 from a seed."""
+    return mix(np.uint64(seed) + np.arange(count, dtype=np.uint64) * _GOLDEN) | np.uint64(1)
 
 
 @cache
@@ -165,12 +168,12 @@ def _join_at_apostrophes(classes: Bytes) -> None:
 
 
 def _hash_spans(data: Bytes, starts: Positions, stops: Positions) -> Hashes:
-    words = data.view("<u8").astype(np.uint64, copy=False)
+    eights: Hashes = np.ndarray((len(data) - _WORD_BYTES,), dtype="<u8", buffer=data.data, strides=(1,))
     sizes = stops - starts
-    hashes = mix(_read(words, starts, sizes))
+    hashes = mix(_read(eights, starts, sizes))
     longer = np.flatnonzero(sizes > _WORD_BYTES)
     for offset in range(_WORD_BYTES, _MAX_WORD_BYTES, _WORD_BYTES):
-        hashes[longer] = mix(hashes[longer] ^ _read(words, starts[longer] + offset, sizes[longer] - offset))
+        hashes[longer] = mix(hashes[longer] ^ _read(eights, starts[longer] + offset, sizes[longer] - offset))
         longer = longer[sizes[longer] > offset + _WORD_BYTES]
     for word in longer.tolist():
         digest = hashlib.blake2b(data[starts[word] : stops[word]].tobytes(), digest_size=_WORD_BYTES).digest()
@@ -178,11 +181,10 @@ def _hash_spans(data: Bytes, starts: Positions, stops: Positions) -> Hashes:
     return hashes
 
 
-def _read(words: Hashes, starts: Positions, sizes: Positions) -> Hashes:
-    """The first eight bytes at each position, zeros from its size on. A shift by 64 bits gives zero in NumPy."""
-    places = starts >> 3
-    shifts = ((starts & 7) << 3).astype(np.uint64)
-    found = words[places] >> shifts
-    found |= words[places + 1] << (np.uint64(64) - shifts)
-    found &= _MASKS[np.minimum(sizes, _WORD_BYTES)]
+def _read(eights: Hashes, starts: Positions, sizes: Positions) -> Hashes:
+    """The first eight bytes at each position, or as many as its size."""
+    spare = np.maximum(_WORD_BYTES - sizes, 0)
+    spare <<= 3
+    found = eights[starts].astype(np.uint64, copy=False)
+    found <<= spare.view(np.uint64)
     return found
