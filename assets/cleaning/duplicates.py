@@ -46,8 +46,8 @@ DUPLICATE_VERSION = 1
 """Rises when other documents are refused as duplicates at the same threshold."""
 _NO_HASHES: Hashes = np.empty(0, dtype=np.uint64)
 _NO_SHINGLES = (_NO_HASHES, 0)
-_FILTER_BITS = 20
-_FILTER_SHIFT = np.uint64(64 - _FILTER_BITS)
+_KEYS = ["text_sha256", "source", "external_id"]
+_FACTS = ["document_id", "source", "external_id", "text", "text_sha256", "cluster_id"]
 
 
 @dataclass(frozen=True)
@@ -210,19 +210,19 @@ def _related(documents: pd.DataFrame, candidates: pd.DataFrame) -> Iterator[tupl
     """
     scheme = documents["scheme"].iloc[0] if len(documents) else ""
     earlier = candidates.sort_values(["collected_at", "document_id"])
-    columns = ["document_id", "source", "external_id", "text", "text_sha256", "cluster_id"]
-    rows = pd.concat([earlier[columns], documents.assign(cluster_id="")[columns]], ignore_index=True)
-    bands = [*earlier["bands"].where(earlier["scheme"] == scheme, None), *documents["bands"]]
-    shared = _shared_bands(bands)
+    keys = pd.concat([earlier[_KEYS], documents[_KEYS]], ignore_index=True)
+    shared = _shared_bands([*earlier["bands"].where(earlier["scheme"] == scheme, None), *documents["bands"]])
     has_shared = np.array([bool(each) for each in shared], dtype=np.bool_)
-    is_related = has_shared | rows["text_sha256"].duplicated(keep=False) | rows[["source", "external_id"]].duplicated(keep=False)
+    is_related = has_shared | keys["text_sha256"].duplicated(keep=False) | keys[["source", "external_id"]].duplicated(keep=False)
     numbers = np.flatnonzero(is_related)
-    related = rows.iloc[numbers]
+    first = len(earlier)
+    mine = documents.iloc[numbers[numbers >= first] - first].assign(cluster_id="")
+    related = pd.concat([earlier.iloc[numbers[numbers < first]][_FACTS], mine[_FACTS]])
     needed = related[has_shared[numbers]].drop_duplicates("text_sha256")
     sets = shingle_sets(needed["text"].tolist())
     shingles = dict(zip(needed["text_sha256"], zip(sets.sets, sets.words, strict=True), strict=True))
     for number, row in zip(numbers.tolist(), related.itertuples(index=False, name=None), strict=True):
-        yield number - len(earlier), _Document(*row, shared[number], *shingles.get(row[4], _NO_SHINGLES))
+        yield number - first, _Document(*row, shared[number], *shingles.get(row[4], _NO_SHINGLES))
 
 
 def _shared_bands(bands: list[Hashes | None]) -> list[list[int]]:
@@ -236,16 +236,22 @@ def _shared_bands(bands: list[Hashes | None]) -> list[list[int]]:
     return [values[begin:end] for begin, end in pairwise(bounds)]
 
 
-def _is_repeated(values: Hashes) -> npt.NDArray[np.bool_]:
-    """Whether each value occurs more than once. Sorting values is far cheaper than sorting positions, so only a few are looked up."""
-    ordered = np.sort(values)
-    repeated = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-    may_be = np.zeros(1 << _FILTER_BITS, dtype=np.bool_)
-    may_be[repeated >> _FILTER_SHIFT] = True
-    likely = np.flatnonzero(may_be[values >> _FILTER_SHIFT])
-    found = np.zeros(len(values), dtype=np.bool_)
-    places = np.searchsorted(repeated, values[likely])
-    found[likely[repeated[np.minimum(places, len(repeated) - 1)] == values[likely]]] = True
+def _is_repeated(hashes: Hashes) -> npt.NDArray[np.bool_]:
+    """Whether each hash occurs more than once.
+
+    Only those are sorted whose first bits another one has too: each writes its number at the place of these bits, and the last one stays.
+    """
+    bits = max(len(hashes), 2).bit_length() + 2
+    slots = hashes >> np.uint64(64 - bits)
+    numbers = np.arange(len(hashes), dtype=np.int32)
+    last = np.zeros(1 << bits, dtype=np.int32)
+    last[slots] = numbers
+    is_crowded = np.zeros(1 << bits, dtype=np.bool_)
+    is_crowded[slots[last[slots] != numbers]] = True
+    likely = np.flatnonzero(is_crowded[slots])
+    _, inverse, counts = np.unique(hashes[likely], return_inverse=True, return_counts=True)
+    found = np.zeros(len(hashes), dtype=np.bool_)
+    found[likely] = counts[inverse] > 1
     return found
 
 
