@@ -22,7 +22,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import chain, islice, pairwise
+from itertools import chain, islice
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +31,7 @@ import pandas as pd
 from assets.cleaning.decisive import SHORT_WORDS, asks_something_else, says_something_else
 from assets.cleaning.frames import as_table, require_columns
 from assets.cleaning.shingles import jaccard, shingle_sets
-from assets.cleaning.word_hashes import Hashes
+from assets.cleaning.word_hashes import Hashes, Positions
 from assets.schemas import CLEAN_DOCUMENTS, DUPLICATE_INDEX, REJECTED_DOCUMENTS
 
 SKETCH_COLUMNS = ("document_id", "text_sha256", "scheme", "bands")
@@ -46,6 +46,7 @@ DUPLICATE_VERSION = 1
 """Rises when other documents are refused as duplicates at the same threshold."""
 _NO_HASHES: Hashes = np.empty(0, dtype=np.uint64)
 _NO_SHINGLES = (_NO_HASHES, 0)
+_ORDER = ["collected_at", "revision", "document_id"]
 _KEYS = ["text_sha256", "source", "external_id"]
 _FACTS = ["document_id", "source", "external_id", "text", "text_sha256", "cluster_id"]
 
@@ -144,7 +145,7 @@ def deduplicate(kept: pd.DataFrame, sketches: pd.DataFrame, candidates: pd.DataF
     Raises:
         ValueError: A column is missing, or a document has no sketch.
     """
-    documents = _with_sketches(kept, sketches).sort_values(["collected_at", "revision", "document_id"], ignore_index=True)
+    documents = _with_sketches(kept, sketches).sort_values(_ORDER, ignore_index=True)
     require_columns(candidates, CANDIDATE_COLUMNS, "candidates")
     decisions = _decide_all(documents, candidates, threshold)
     refused = {row: each for row, each in decisions.items() if each.reason}
@@ -211,8 +212,8 @@ def _related(documents: pd.DataFrame, candidates: pd.DataFrame) -> Iterator[tupl
     scheme = documents["scheme"].iloc[0] if len(documents) else ""
     earlier = candidates.sort_values(["collected_at", "document_id"])
     keys = pd.concat([earlier[_KEYS], documents[_KEYS]], ignore_index=True)
-    shared = _shared_bands([*earlier["bands"].where(earlier["scheme"] == scheme, None), *documents["bands"]])
-    has_shared = np.array([bool(each) for each in shared], dtype=np.bool_)
+    shared, begins = _shared_bands([*earlier["bands"].where(earlier["scheme"] == scheme, None), *documents["bands"]])
+    has_shared = np.diff(begins) > 0
     is_related = has_shared | keys["text_sha256"].duplicated(keep=False) | keys[["source", "external_id"]].duplicated(keep=False)
     numbers = np.flatnonzero(is_related)
     first = len(earlier)
@@ -222,18 +223,17 @@ def _related(documents: pd.DataFrame, candidates: pd.DataFrame) -> Iterator[tupl
     sets = shingle_sets(needed["text"].tolist())
     shingles = dict(zip(needed["text_sha256"], zip(sets.sets, sets.words, strict=True), strict=True))
     for number, row in zip(numbers.tolist(), related.itertuples(index=False, name=None), strict=True):
-        yield number - first, _Document(*row, shared[number], *shingles.get(row[4], _NO_SHINGLES))
+        its_bands = shared[begins[number] : begins[number + 1]].tolist()
+        yield number - first, _Document(*row, its_bands, *shingles.get(row[4], _NO_SHINGLES))
 
 
-def _shared_bands(bands: list[Hashes | None]) -> list[list[int]]:
-    """Per document its bands that some other document has too: most have none."""
+def _shared_bands(bands: list[Hashes | None]) -> tuple[Hashes, Positions]:
+    """The bands that more than one document has, document by document, and the positions (documents + 1) where those of each begin."""
     arrays = [_NO_HASHES if each is None else np.asarray(each, dtype=np.uint64) for each in bands]
     flat = np.concatenate([_NO_HASHES, *arrays])
     is_shared = _is_repeated(flat)
     ends = np.append(0, np.cumsum(np.fromiter(map(len, arrays), dtype=np.int64, count=len(arrays))))
-    bounds = np.append(0, np.cumsum(is_shared))[ends].tolist()
-    values = flat[is_shared].tolist()
-    return [values[begin:end] for begin, end in pairwise(bounds)]
+    return flat[is_shared], np.append(0, np.cumsum(is_shared))[ends]
 
 
 def _is_repeated(hashes: Hashes) -> npt.NDArray[np.bool_]:

@@ -120,7 +120,8 @@ def _fold(text: str) -> str:
     """What `fold_text` does to a text after its case is folded; the same object where there is nothing to do."""
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text.replace("’", "'"))
-    may_hold_address = (":" in text and "://" in text) or "www." in text  # a single character is found at memory speed
+    # Single characters are found at the speed of memory, and many texts have neither.
+    may_hold_address = (":" in text and "://" in text) or ("." in text and "www." in text)
     return URL.sub(_ADDRESS, text) if may_hold_address else text
 
 

@@ -36,6 +36,7 @@ _PADDING = bytes(2 * _WORD_BYTES)
 # Longer words are no words of a language: they are hashed one by one.
 _MAX_WORD_BYTES = 64
 _CODE_POINTS = 0x110000
+_NO_POSITIONS: Positions = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def hash_words(texts: Sequence[bytes]) -> WordHashes:
     data = np.frombuffer(joined, dtype=np.uint8)
     classes = np.frombuffer(bytearray(joined.translate(_ascii_classes())), dtype=np.uint8)
     ends = np.cumsum(np.fromiter(map(len, texts), dtype=np.int64, count=len(texts)) + 1)
-    leads = np.flatnonzero((data >= 0xC2) & (data < 0xFF))
+    leads = _NO_POSITIONS if all(map(bytes.isascii, texts)) else np.flatnonzero((data >= 0xC2) & (data < 0xFF))
     has_odd_spaces = _odd_spaces(classes, leads, ends)
     starts, stops = _spans(classes, _ideographs(data, classes, leads))
     counts = np.diff(np.searchsorted(starts, ends), prepend=0)
