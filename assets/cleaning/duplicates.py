@@ -48,7 +48,7 @@ _NO_HASHES: Hashes = np.empty(0, dtype=np.uint64)
 _NO_SHINGLES = (_NO_HASHES, 0)
 _ORDER = ["collected_at", "revision", "document_id"]
 _KEYS = ["text_sha256", "source", "external_id"]
-_FACTS = ["document_id", "source", "external_id", "text", "text_sha256", "cluster_id"]
+_FACTS = ["document_id", "source", "external_id", "text", "text_sha256"]
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ class _Kept:
     def sharing_bands(self, document: _Document) -> Iterator[tuple[_Document, str]]:
         """At most 32 documents, those that share most bands; then in the order in which they were kept; each with its cluster."""
         buckets = [self.by_band[band] for band in document.bands if band in self.by_band]
-        shared = Counter(chain.from_iterable(buckets))
+        shared = Counter(chain.from_iterable(buckets)) if buckets else {}
         nearest = sorted(shared, key=lambda position: (-shared[position], position))[:MAX_COMPARISONS]
         return ((self.documents[position], self.clusters[position]) for position in sorted(nearest))
 
@@ -151,8 +151,8 @@ def deduplicate(kept: pd.DataFrame, sketches: pd.DataFrame, candidates: pd.DataF
     refused = {row: each for row, each in decisions.items() if each.reason}
     is_kept = np.ones(len(documents), dtype=np.bool_)
     is_kept[list(refused)] = False
-    clusters = documents["document_id"].to_numpy(dtype=object)
-    clusters[list(decisions)] = [each.cluster_id for each in decisions.values()]
+    clusters = documents["document_id"].copy()
+    clusters.iloc[list(decisions)] = [each.cluster_id for each in decisions.values()]
     accepted = documents.assign(cluster_id=clusters)[is_kept]
     columns = {name: [getattr(each, name) for each in refused.values()] for name in ("reason", "detail", "duplicate_of")}
     rejected = documents.iloc[list(refused)].assign(**columns, rule_version=DUPLICATE_VERSION, rejected_at=now)
@@ -217,8 +217,8 @@ def _related(documents: pd.DataFrame, candidates: pd.DataFrame) -> Iterator[tupl
     is_related = has_shared | keys["text_sha256"].duplicated(keep=False) | keys[["source", "external_id"]].duplicated(keep=False)
     numbers = np.flatnonzero(is_related)
     first = len(earlier)
-    mine = documents.iloc[numbers[numbers >= first] - first].assign(cluster_id="")
-    related = pd.concat([earlier.iloc[numbers[numbers < first]][_FACTS], mine[_FACTS]])
+    facts = documents[_FACTS].assign(cluster_id="")
+    related = pd.concat([earlier[facts.columns].iloc[numbers[numbers < first]], facts.iloc[numbers[numbers >= first] - first]])
     needed = related[has_shared[numbers]].drop_duplicates("text_sha256")
     sets = shingle_sets(needed["text"].tolist())
     shingles = dict(zip(needed["text_sha256"], zip(sets.sets, sets.words, strict=True), strict=True))
