@@ -216,15 +216,17 @@ def _related(documents: pd.DataFrame, candidates: pd.DataFrame) -> Iterator[tupl
     has_shared = np.diff(begins) > 0
     is_related = has_shared | keys["text_sha256"].duplicated(keep=False) | keys[["source", "external_id"]].duplicated(keep=False)
     numbers = np.flatnonzero(is_related)
+    bounds = zip(begins[numbers].tolist(), begins[numbers + 1].tolist(), strict=True)
     first = len(earlier)
     facts = documents[_FACTS].assign(cluster_id="")
     related = pd.concat([earlier[facts.columns].iloc[numbers[numbers < first]], facts.iloc[numbers[numbers >= first] - first]])
     needed = related[has_shared[numbers]].drop_duplicates("text_sha256")
     sets = shingle_sets(needed["text"].tolist())
     shingles = dict(zip(needed["text_sha256"], zip(sets.sets, sets.words, strict=True), strict=True))
-    for number, row in zip(numbers.tolist(), related.itertuples(index=False, name=None), strict=True):
-        its_bands = shared[begins[number] : begins[number + 1]].tolist()
-        yield number - first, _Document(*row, its_bands, *shingles.get(row[4], _NO_SHINGLES))
+    rows = related.itertuples(index=False, name=None)
+    for number, row, (begin, end) in zip(numbers.tolist(), rows, bounds, strict=True):
+        its_shingles, words = shingles.get(row[4], _NO_SHINGLES)
+        yield number - first, _Document(*row, bands=shared[begin:end].tolist(), shingles=its_shingles, words=words)
 
 
 def _shared_bands(bands: list[Hashes | None]) -> tuple[Hashes, Positions]:

@@ -104,7 +104,7 @@ def _ascii_classes() -> bytes:
 @cache
 def _classes() -> Bytes:
     """The class of each code point: 1.1 MB."""
-    characters = "".join(chr(point) if not 0xD800 <= point < 0xE000 else " " for point in range(_CODE_POINTS))
+    characters = np.arange(_CODE_POINTS, dtype="<u4").tobytes().decode("utf-32-le", "surrogatepass")
     table = np.zeros(_CODE_POINTS, dtype=np.uint8)
     for pattern, found in ((RUN, _RUN), (f"{IDEOGRAPH}+", _IDEOGRAPH)):
         for match in re.finditer(pattern, characters):
