@@ -1,6 +1,7 @@
 """Decides which documents repeat an earlier one, in the same batch or in any increment before.
 
-Hashing and sketching texts do not belong here (see `shingles.py`), nor does looking the candidates up in the lake (see `assets.py`).
+Hashing and sketching texts do not belong here (see `shingles.py`), nor does finding which documents can repeat each other at all (see
+`related.py`), nor looking the candidates up in the lake (see `assets.py`).
 
 How a document is judged, in the order collection time, revision, document id:
 1. The candidates are the documents already kept that have its exact hash or share a band with it.
@@ -25,13 +26,13 @@ from datetime import datetime
 from itertools import chain, islice
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from assets.cleaning.decisive import SHORT_WORDS, asks_something_else, says_something_else
 from assets.cleaning.frames import as_table, require_columns
-from assets.cleaning.shingles import jaccard, shingle_sets
-from assets.cleaning.word_hashes import Hashes, Positions
+from assets.cleaning.related import Document, related_documents
+from assets.cleaning.shingles import jaccard
+from assets.cleaning.word_hashes import Hashes
 from assets.schemas import CLEAN_DOCUMENTS, DUPLICATE_INDEX, REJECTED_DOCUMENTS
 
 SKETCH_COLUMNS = ("document_id", "text_sha256", "scheme", "bands")
@@ -42,13 +43,9 @@ CANDIDATE_COLUMNS = ("document_id", "source", "external_id", "text", "collected_
 # inside a flood whose differing words fall into no band of their own.
 MAX_COMPARISONS = 32
 MAX_BUCKET = 64
-DUPLICATE_VERSION = 1
+DUPLICATE_VERSION = 2
 """Rises when other documents are refused as duplicates at the same threshold."""
-_NO_HASHES: Hashes = np.empty(0, dtype=np.uint64)
-_NO_SHINGLES = (_NO_HASHES, 0)
 _ORDER = ["collected_at", "revision", "document_id"]
-_KEYS = ["text_sha256", "source", "external_id"]
-_FACTS = ["document_id", "source", "external_id", "text", "text_sha256"]
 
 
 @dataclass(frozen=True)
@@ -66,24 +63,6 @@ class Deduplicated:
     rejected: pd.DataFrame
 
 
-@dataclass(frozen=True, slots=True)
-class _Document:
-    """A document that may repeat another one or be repeated; `bands` are those that another one has too."""
-
-    document_id: str
-    source: str
-    external_id: str
-    text: str
-    text_sha256: str
-    cluster_id: str
-    bands: list[int]
-    shingles: Hashes
-    words: int
-
-    def is_revision_of(self, other: "_Document") -> bool:
-        return (self.source, self.external_id) == (other.source, other.external_id)
-
-
 @dataclass(frozen=True)
 class _Decision:
     """Either a cluster to be kept in, or a reason to be refused with what repeats what."""
@@ -98,13 +77,13 @@ class _Decision:
 class _Kept:
     """The documents kept so far, earliest first, findable by exact hash, band and identity."""
 
-    documents: list[_Document] = field(default_factory=list)
+    documents: list[Document] = field(default_factory=list)
     clusters: list[str] = field(default_factory=list)
     by_hash: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
     by_band: defaultdict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
     by_identity: dict[tuple[str, str], int] = field(default_factory=dict)
 
-    def add(self, document: _Document, cluster_id: str) -> None:
+    def add(self, document: Document, cluster_id: str) -> None:
         position = len(self.documents)
         self.documents.append(document)
         self.clusters.append(cluster_id)
@@ -114,17 +93,17 @@ class _Kept:
             if len(self.by_band[band]) < MAX_BUCKET:
                 self.by_band[band].append(position)
 
-    def same_text(self, document: _Document) -> Iterator[_Document]:
+    def same_text(self, document: Document) -> Iterator[Document]:
         return (self.documents[position] for position in self.by_hash.get(document.text_sha256, ()))
 
-    def sharing_bands(self, document: _Document) -> Iterator[tuple[_Document, str]]:
+    def sharing_bands(self, document: Document) -> Iterator[tuple[Document, str]]:
         """At most 32 documents, those that share most bands; then in the order in which they were kept; each with its cluster."""
         buckets = [self.by_band[band] for band in document.bands if band in self.by_band]
         shared = Counter(chain.from_iterable(buckets)) if buckets else {}
         nearest = sorted(shared, key=lambda position: (-shared[position], position))[:MAX_COMPARISONS]
         return ((self.documents[position], self.clusters[position]) for position in sorted(nearest))
 
-    def cluster_of_revision(self, document: _Document) -> str | None:
+    def cluster_of_revision(self, document: Document) -> str | None:
         """The cluster of the earliest revision of the document that was kept."""
         position = self.by_identity.get((document.source, document.external_id))
         return None if position is None else self.clusters[position]
@@ -172,7 +151,7 @@ def _decide_all(documents: pd.DataFrame, candidates: pd.DataFrame, threshold: fl
     """Decisions by row, in the order of the rows; a document without one shares nothing with any other and is kept."""
     known = _Kept()
     decisions = {}
-    for row, document in _related(documents, candidates):
+    for row, document in related_documents(documents, candidates):
         if row < 0:
             known.add(document, document.cluster_id)
             continue
@@ -182,7 +161,7 @@ def _decide_all(documents: pd.DataFrame, candidates: pd.DataFrame, threshold: fl
     return decisions
 
 
-def _decide(document: _Document, known: _Kept, threshold: float) -> _Decision:
+def _decide(document: Document, known: _Kept, threshold: float) -> _Decision:
     for other in known.same_text(document):
         if not document.is_revision_of(other) or document.document_id == other.document_id:
             detail = f"expected no earlier document with the same text, found {other.document_id}"
@@ -199,62 +178,9 @@ def _decide(document: _Document, known: _Kept, threshold: float) -> _Decision:
     return _Decision(cluster_id=cluster_id or document.document_id)
 
 
-def _says_something_else(document: _Document, other: _Document) -> bool:
+def _says_something_else(document: Document, other: Document) -> bool:
     differs = asks_something_else if min(document.words, other.words) >= SHORT_WORDS else says_something_else
     return differs(document.text, other.text)
-
-
-def _related(documents: pd.DataFrame, candidates: pd.DataFrame) -> Iterator[tuple[int, _Document]]:
-    """The documents that share a text, a band or an identity with another one, each with its row, below 0 for the candidates.
-
-    The candidates come first, in the order in which they were kept.
-    """
-    scheme = documents["scheme"].iloc[0] if len(documents) else ""
-    earlier = candidates.sort_values(["collected_at", "document_id"])
-    keys = pd.concat([earlier[_KEYS], documents[_KEYS]], ignore_index=True)
-    shared, begins = _shared_bands([*earlier["bands"].where(earlier["scheme"] == scheme, None), *documents["bands"]])
-    has_shared = np.diff(begins) > 0
-    is_related = has_shared | keys["text_sha256"].duplicated(keep=False) | keys[["source", "external_id"]].duplicated(keep=False)
-    numbers = np.flatnonzero(is_related)
-    bounds = zip(begins[numbers].tolist(), begins[numbers + 1].tolist(), strict=True)
-    first = len(earlier)
-    facts = documents[_FACTS].assign(cluster_id="")
-    related = pd.concat([earlier[facts.columns].iloc[numbers[numbers < first]], facts.iloc[numbers[numbers >= first] - first]])
-    needed = related[has_shared[numbers]].drop_duplicates("text_sha256")
-    sets = shingle_sets(needed["text"].tolist())
-    shingles = dict(zip(needed["text_sha256"], zip(sets.sets, sets.words, strict=True), strict=True))
-    rows = related.itertuples(index=False, name=None)
-    for number, row, (begin, end) in zip(numbers.tolist(), rows, bounds, strict=True):
-        its_shingles, words = shingles.get(row[4], _NO_SHINGLES)
-        yield number - first, _Document(*row, bands=shared[begin:end].tolist(), shingles=its_shingles, words=words)
-
-
-def _shared_bands(bands: list[Hashes | None]) -> tuple[Hashes, Positions]:
-    """The bands that more than one document has, document by document, and the positions (documents + 1) where those of each begin."""
-    arrays = [_NO_HASHES if each is None else np.asarray(each, dtype=np.uint64) for each in bands]
-    flat = np.concatenate([_NO_HASHES, *arrays])
-    is_shared = _is_repeated(flat)
-    ends = np.append(0, np.cumsum(np.fromiter(map(len, arrays), dtype=np.int64, count=len(arrays))))
-    return flat[is_shared], np.append(0, np.cumsum(is_shared))[ends]
-
-
-def _is_repeated(hashes: Hashes) -> npt.NDArray[np.bool_]:
-    """Whether each hash occurs more than once.
-
-    Only those are sorted whose first bits another one has too: each writes its number at the place of these bits, and the last one stays.
-    """
-    bits = max(len(hashes), 2).bit_length() + 2
-    slots = hashes >> np.uint64(64 - bits)
-    numbers = np.arange(len(hashes), dtype=np.int32)
-    last = np.zeros(1 << bits, dtype=np.int32)
-    last[slots] = numbers
-    is_crowded = np.zeros(1 << bits, dtype=np.bool_)
-    is_crowded[slots[last[slots] != numbers]] = True
-    likely = np.flatnonzero(is_crowded[slots])
-    _, inverse, counts = np.unique(hashes[likely], return_inverse=True, return_counts=True)
-    found = np.zeros(len(hashes), dtype=np.bool_)
-    found[likely] = counts[inverse] > 1
-    return found
 
 
 def _with_sketches(kept: pd.DataFrame, sketches: pd.DataFrame) -> pd.DataFrame:
