@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 
 from assets.cleaning.duplicates import CANDIDATE_COLUMNS, Deduplicated, deduplicate
+from assets.cleaning.frames import as_table
 from assets.cleaning.shingles import jaccard, shingle_set, sketch
 from assets.schemas import CLEAN_DOCUMENTS
 from benchmarks.table import Row, print_rows
@@ -63,7 +64,9 @@ def as_documents(texts: list[str]) -> pd.DataFrame:
     facts = {"revision": 1, "text_words": WORDS_PER_TEXT, "language_confidence": 1.0, "symbol_ratio": 0.0, "ai_training_allowed": True}
     words = {"source": "made up", "title": "", "language": "en", "published_at": NOW, "collected_at": NOW}
     no = dict.fromkeys(("has_title", "has_published_at", "is_repaired", "is_code_switched"), False)
-    return frame.assign(**facts, **words, **no).reindex(columns=[name for name in CLEAN_DOCUMENTS.column_names() if name != "cluster_id"])
+    missing = dict.fromkeys(("replacements", "licence", "robots_allowed", "ai_training_signal"))
+    columns = [name for name in CLEAN_DOCUMENTS.column_names() if name != "cluster_id"]
+    return as_table(frame.assign(**facts, **words, **no, **missing), CLEAN_DOCUMENTS, columns)
 
 
 def run_ours(documents: pd.DataFrame) -> Deduplicated:

@@ -19,7 +19,7 @@ import pandas as pd
 
 from assets.cleaning.frames import require_columns
 from assets.cleaning.minhash import BANDS, ROWS, minhash_bands
-from assets.cleaning.word_hashes import Hashes, Positions, WordHashes, hash_words, mix, odd_numbers
+from assets.cleaning.word_hashes import Hashes, Positions, WordHashes, hash_words, odd_numbers, stir
 from assets.cleaning.words import URL, find_words
 
 SHINGLE_WORDS = 3
@@ -68,11 +68,12 @@ def sketch(documents: pd.DataFrame) -> pd.DataFrame:
         exact = [text.casefold() for text in texts]
         folded = [_fold(text) for text in exact]
         encoded = [text.encode() for text in folded]
-        found = hash_words(encoded)
-        digests += _digests(exact, folded, encoded, found)
-        bands += _band_rows(found)
-    frame = {"document_id": documents["document_id"].to_numpy(dtype=object), "text_sha256": digests, "scheme": SCHEME}
-    return pd.DataFrame({**frame, "bands": pd.Series(bands, dtype=object)}).astype(dict.fromkeys(frame, "str"))
+        words = hash_words(encoded)
+        digests += _digests(exact, folded, encoded, words)
+        bands += _band_rows(words)
+    found = {"text_sha256": digests, "scheme": SCHEME, "bands": pd.Series(bands, index=documents.index, dtype=object)}
+    frame = documents[["document_id"]].assign(**found).reset_index(drop=True)
+    return frame.astype(dict.fromkeys(("document_id", "text_sha256", "scheme"), "str"))
 
 
 def text_sha256(text: str) -> str:
@@ -166,7 +167,7 @@ def _shingle_hashes(found: WordHashes) -> tuple[Hashes, Positions]:
     for place in range(MIN_WORDS):
         texts = (found.counts > place) & (is_short | (place < SHINGLE_WORDS - 1))
         begins_none[ends[texts] - 1 - place] = True
-    return mix(state[~begins_none[:windows]]), np.where(is_short, 0, found.counts - SHINGLE_WORDS + 1)
+    return stir(state[~begins_none[:windows]]), np.where(is_short, 0, found.counts - SHINGLE_WORDS + 1)
 
 
 def _sorted_sets(hashes: Hashes, counts: Positions) -> list[Hashes]:

@@ -84,6 +84,14 @@ def mix(values: Hashes) -> Hashes:
     return values
 
 
+def stir(values: Hashes) -> Hashes:
+    """Half of `mix`, in place: enough where the values are multiplied and summed after it, at half the time."""
+    values ^= values >> np.uint64(32)
+    values *= _MIX[0]
+    values ^= values >> np.uint64(29)
+    return values
+
+
 def odd_numbers(count: int, seed: int) -> Hashes:
     """Odd 64-bit numbers without a pattern, the same everywhere: the first ones of SplitMix64 from a seed."""
     return mix(np.uint64(seed) + np.arange(count, dtype=np.uint64) * _GOLDEN) | np.uint64(1)
@@ -171,10 +179,10 @@ def _join_at_apostrophes(classes: Bytes) -> None:
 def _hash_spans(data: Bytes, starts: Positions, stops: Positions) -> Hashes:
     eights: Hashes = np.ndarray((len(data) - _WORD_BYTES,), dtype="<u8", buffer=data.data, strides=(1,))
     sizes = stops - starts
-    hashes = mix(_read(eights, starts, sizes))
+    hashes = stir(_read(eights, starts, sizes))
     longer = np.flatnonzero(sizes > _WORD_BYTES)
     for offset in range(_WORD_BYTES, _MAX_WORD_BYTES, _WORD_BYTES):
-        hashes[longer] = mix(hashes[longer] ^ _read(eights, starts[longer] + offset, sizes[longer] - offset))
+        hashes[longer] = stir(hashes[longer] ^ _read(eights, starts[longer] + offset, sizes[longer] - offset))
         longer = longer[sizes[longer] > offset + _WORD_BYTES]
     for word in longer.tolist():
         digest = hashlib.blake2b(data[starts[word] : stops[word]].tobytes(), digest_size=_WORD_BYTES).digest()

@@ -188,7 +188,9 @@ def test_a_repetition_is_refused_and_names_what_it_repeats(tried, first, second,
     kept = cleaned(first, second).kept
     nothing = pd.DataFrame({name: [] for name in CANDIDATE_COLUMNS})
     refused = deduplicate(kept, sketch(kept), nothing, threshold=SETTINGS.near_duplicate_similarity, now=NOW).rejected
-    assert refused[["document_id", "reason", "duplicate_of", "rule_version"]].to_numpy().tolist() == [["d1", reason, "d0", DUPLICATE_VERSION]]
+    assert refused[["document_id", "reason", "duplicate_of", "rule_version"]].to_numpy().tolist() == [
+        ["d1", reason, "d0", DUPLICATE_VERSION]
+    ]
 
 
 def test_every_rule_is_tried():

@@ -90,9 +90,9 @@ def test_other_words_have_other_hashes(left, right):
 def test_hashes_are_the_same_on_every_machine():
     """Changes with `shingles.SCHEME` only."""
     assert hashes_of("dog 很 supercalifragilistic " + "x" * 70) == [
-        2028742803743666531,
-        15737437509600445102,
-        3873456627558655062,
+        14900584809532183475,
+        8864812251194680108,
+        2409937105440638130,
         17821620293350027645,
     ]
     assert odd_numbers(2, seed=1).tolist() == [10451216379200822465, 13757245211066428519]
