@@ -65,14 +65,12 @@ def sketch(documents: pd.DataFrame) -> pd.DataFrame:
     digests: list[str] = []
     bands: list[Hashes] = []
     for texts in _chunks(documents["text"].tolist()):
-        exact = [text.casefold() for text in texts]
-        folded = [_fold(text) for text in exact]
-        encoded = [text.encode() for text in folded]
-        words = hash_words(encoded)
-        digests += _digests(exact, folded, encoded, words)
-        bands += _band_rows(words)
-    found = {"text_sha256": digests, "scheme": SCHEME, "bands": pd.Series(bands, index=documents.index, dtype=object)}
-    frame = documents[["document_id"]].assign(**found).reset_index(drop=True)
+        places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+        its_digests, its_bands = _sketch_texts(list(places))
+        digests += [its_digests[places[text]] for text in texts]
+        bands += [its_bands[places[text]] for text in texts]
+    frame = documents[["document_id"]].reset_index(drop=True)
+    frame = frame.assign(text_sha256=digests, scheme=SCHEME, bands=pd.Series(bands, dtype=object))
     return frame.astype(dict.fromkeys(("document_id", "text_sha256", "scheme"), "str"))
 
 
@@ -102,7 +100,7 @@ def shingle_sets(texts: Sequence[str]) -> ShingleSets:
     words: list[int] = []
     for chunk in _chunks(texts):
         found = hash_words([fold_text(text).encode() for text in chunk])
-        hashes, counts = _shingle_hashes(found)
+        hashes, counts = shingle_hashes(found)
         sets += _sorted_sets(hashes, counts)
         words += found.counts.tolist()
     return ShingleSets(sets, words)
@@ -138,6 +136,15 @@ def _chunks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
         yield texts[begin:]
 
 
+def _sketch_texts(texts: list[str]) -> tuple[list[str], list[Hashes]]:
+    """The exact hash and the bands of each text."""
+    exact = [text.casefold() for text in texts]
+    folded = [_fold(text) for text in exact]
+    encoded = [text.encode() for text in folded]
+    words = hash_words(encoded)
+    return list(_digests(exact, folded, encoded, words)), _band_rows(words)
+
+
 def _digests(exact: list[str], folded: list[str], encoded: list[bytes], found: WordHashes) -> Iterator[str]:
     """`text_sha256` of texts whose case is folded, without splitting those that have single spaces only."""
     for text, other, data, is_odd in zip(exact, folded, encoded, found.has_odd_spaces.tolist(), strict=True):
@@ -147,7 +154,7 @@ def _digests(exact: list[str], folded: list[str], encoded: list[bytes], found: W
 
 def _band_rows(found: WordHashes) -> list[Hashes]:
     """One array of bands per text; empty for texts of fewer than five words."""
-    hashes, counts = _shingle_hashes(found)
+    hashes, counts = shingle_hashes(found)
     long_enough = np.flatnonzero(counts)
     rows = [_NO_HASHES] * len(counts)
     if len(long_enough):
@@ -156,7 +163,7 @@ def _band_rows(found: WordHashes) -> list[Hashes]:
     return rows
 
 
-def _shingle_hashes(found: WordHashes) -> tuple[Hashes, Positions]:
+def shingle_hashes(found: WordHashes) -> tuple[Hashes, Positions]:
     """Shingle hashes of all texts in one flat array, and how many each text has."""
     windows = max(len(found.hashes) - SHINGLE_WORDS + 1, 0)
     state = found.hashes[:windows] * _PLACES[0]
