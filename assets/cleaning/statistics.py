@@ -10,6 +10,7 @@ Sources: Rae et al. 2021, "Scaling Language Models: Methods, Analysis & Insights
 """
 
 import re
+import string
 from collections import Counter
 from dataclasses import dataclass, fields
 from math import nan
@@ -32,6 +33,7 @@ _SENTENCE_END = tuple(".!?\"'”’。！？」』…;；:：)）")
 _IDEOGRAPH = re.compile(f"[{HAN}{KANA}]")
 _HANDLE = re.compile(r"@\w+")
 _SEPARATORS = re.compile(r"[\s.,;|/…，。、·-]+")
+_LATIN_LETTERS = frozenset(string.ascii_letters)
 _LATIN_LETTER = re.compile(r"[A-Za-z]")
 _LETTER = re.compile(r"[^\W\d_]")
 
@@ -41,6 +43,7 @@ class Statistics:
     """What the rules look at, of one text. Ratios go from 0 to 1; NaN where the text is too short to judge by them.
 
     Attributes:
+        text_words: How many words it has.
         is_automatic: A program wrote it: the whole text is a known template.
         says_something: Something beside addresses, handles and separators is there; emoticons and hashtags are something.
         advertising_signs: How many of the kinds contact, offer and urgency occur.
@@ -59,6 +62,7 @@ class Statistics:
         is_code_switched: Chinese and words in Latin script both make up a fifth or more.
     """
 
+    text_words: int
     is_automatic: bool
     says_something: bool
     advertising_signs: float
@@ -86,6 +90,7 @@ def measure_text(text: str, language: str) -> Statistics:
     words = find_words(text)
     lines = text.split("\n") if "\n" in text else [text]
     return Statistics(
+        text_words=len(words),
         is_automatic=len(text) <= MAX_AUTOMATIC_CHARS and AUTOMATIC.fullmatch(text) is not None,
         says_something=_says_something(text),
         advertising_signs=_advertising_signs(text),
@@ -115,10 +120,10 @@ def _says_something(text: str) -> bool:
 
 def _is_code_switched(text: str, words: list[str]) -> bool:
     """Whether Chinese and Latin words mix; two characters weigh as much as one word in Latin script."""
-    if text.isascii() or not words:
+    if text.isascii() or not _LATIN_LETTER.search(text):
         return False
     ideographs = len(_IDEOGRAPH.findall(text)) / 2
-    latin = sum(_LATIN_LETTER.match(word) is not None for word in words)
+    latin = sum(word[0] in _LATIN_LETTERS for word in words)
     return min(ideographs, latin) >= CODE_SWITCHED_SHARE * (ideographs + latin) > 0
 
 
@@ -152,7 +157,7 @@ def _prose(text: str, words: list[str], language: str) -> dict[str, float]:
     found = {
         "top_ngram_ratio": _top_ngram_ratio(folded, TOP_NGRAM * factor),
         "doubled_ngram_ratio": _doubled_ngram_ratio(folded, DOUBLED_NGRAM * factor),
-        "alphabetic_word_ratio": sum(_LETTER.search(word) is not None for word in words) / len(words),
+        "alphabetic_word_ratio": sum(word.isalpha() or _LETTER.search(word) is not None for word in words) / len(words),
     }
     if not ideographs:
         found["word_chars"] = sum(map(len, words)) / len(words)

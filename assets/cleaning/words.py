@@ -38,11 +38,6 @@ def find_words(text: str) -> list[str]:
     return (_ASCII_WORD if text.isascii() else WORD).findall(text)
 
 
-def count_words(text: str) -> int:
-    """How many words `find_words` finds."""
-    return len(find_words(text))
-
-
 def symbol_ratio(text: str) -> float:
     """Share (0 to 1) of the characters that are neither letters, digits nor white space; 0 for an empty text.
 
