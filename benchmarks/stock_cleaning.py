@@ -9,7 +9,7 @@ no tables. None of these libraries but ftfy is a dependency: `pip install lingua
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
-from typing import Any
+from types import ModuleType
 
 from benchmarks.pii import presidio
 
@@ -39,7 +39,7 @@ def stock_steps() -> dict[str, Callable[[list[str]], object]]:
     }
 
 
-def find_near_duplicates(library: Any, texts: list[str]) -> int:
+def find_near_duplicates(library: ModuleType, texts: list[str]) -> int:
     """How many texts found an earlier one: shingles of three words, or of three characters where there is no space."""
     index, found = library.MinHashLSH(threshold=0.8, num_perm=128), 0
     words = (text.split() if " " in text else list(text) for text in texts)
