@@ -1,10 +1,10 @@
 """The near-duplicate stage against a lakehouse, batch by batch as `clean_documents` does it: how time and memory grow.
 
-    python -m benchmarks.near_duplicate_growth [--documents 100000]
+    python -m benchmarks.near_duplicate_growth [--documents 100000] [--json]
 
 Each batch of 20,000 made-up texts is sketched, compared with everything kept before, written and approved as an increment of its own; one
-in ten repeats an earlier text of its batch, one in fifty a text of an earlier batch. Prints one JSON object: CPU seconds of all threads
-(of the whole, and of each part), the peak of resident memory above what the process had when it began, and what was refused.
+in ten repeats an earlier text of its batch, one in fifty a text of an earlier batch. Prints CPU seconds of all threads (of
+the whole, and of each part), the peak of resident memory above what the process had when it began, and how many were refused.
 `benchmarks.near_duplicates` starts it in processes of their own.
 """
 
@@ -90,11 +90,14 @@ def run(documents: int, folder: Path) -> dict[str, float]:
 
 
 def main() -> None:
-    """Print the figures as one JSON object."""
+    """Print the figures, or with `--json` one object."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--documents", type=int, default=100_000)
+    parser.add_argument("--json", action="store_true", help="one JSON object")
+    arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        print(json.dumps(run(parser.parse_args().documents, Path(folder) / "lake")))
+        found = run(arguments.documents, Path(folder) / "lake")
+    print(json.dumps(found) if arguments.json else "\n".join(f"{name:12} {value:12,.1f}" for name, value in found.items()))
 
 
 if __name__ == "__main__":

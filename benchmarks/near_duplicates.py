@@ -163,7 +163,7 @@ def measure_growth(documents: int) -> Iterator[Row]:
 
 def figures_of_growth(documents: int) -> dict[str, float]:
     """What `benchmarks.near_duplicate_growth` prints."""
-    command = [sys.executable, "-m", "benchmarks.near_duplicate_growth", "--documents", str(documents)]
+    command = [sys.executable, "-m", "benchmarks.near_duplicate_growth", "--json", "--documents", str(documents)]
     found: dict[str, float] = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
     return found
 
