@@ -80,7 +80,7 @@ class _Kept:
     documents: list[Document] = field(default_factory=list)
     clusters: list[str] = field(default_factory=list)
     by_hash: defaultdict[str, list[int]] = field(default_factory=lambda: defaultdict(list))
-    by_band: defaultdict[int, list[int]] = field(default_factory=lambda: defaultdict(list))
+    by_band: dict[int, tuple[int, ...]] = field(default_factory=dict)  # tuples: a garbage collection looks at every list again
     by_identity: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def add(self, document: Document, cluster_id: str) -> None:
@@ -90,8 +90,9 @@ class _Kept:
         self.by_hash[document.text_sha256].append(position)
         self.by_identity.setdefault((document.source, document.external_id), position)
         for band in document.bands:
-            if len(self.by_band[band]) < MAX_BUCKET:
-                self.by_band[band].append(position)
+            bucket = self.by_band.get(band, ())
+            if len(bucket) < MAX_BUCKET:
+                self.by_band[band] = (*bucket, position)
 
     def same_text(self, document: Document) -> Iterator[Document]:
         return (self.documents[position] for position in self.by_hash.get(document.text_sha256, ()))
