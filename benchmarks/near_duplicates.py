@@ -41,6 +41,8 @@ WORDS_PER_TEXT = 130
 VOCABULARY = 50_000
 DUPLICATE_SHARE = 0.1
 BOILERPLATE = 20_000
+PIECE = 1000
+"""Texts that go through the arrays together, about."""
 SEED = 7
 
 
@@ -170,30 +172,27 @@ def figures_of_growth(documents: int) -> dict[str, float]:
 
 def measure_parts(texts: list[str], repeat: int) -> Iterator[Row]:
     """Where the time of one batch goes, and how far each part is from copying the text."""
-    folded = [fold_text(text) for text in texts]
-    encoded = [text.encode() for text in folded]
+    piece = texts[:PIECE]
+    encoded = [fold_text(text).encode() for text in piece]
     words = hash_words(encoded)
     hashes, counts = shingle_hashes(words)
     documents = as_documents(texts)
-    sketches, joined = sketch(documents), "".join(texts).encode()
-    parts: dict[str, Callable[[], object]] = {
-        "fold": lambda: [fold_text(text) for text in texts],
-        "words found and hashed": lambda: hash_words(encoded),
-        "shingles hashed": lambda: shingle_hashes(words),
-        "MinHash and bands": lambda: minhash_bands(hashes, counts),
-        "sketch: these, and exact hashes": lambda: sketch(documents),
-        "candidates found": lambda: list(related_documents(by_sketch(documents, sketches), no_candidates())),
-        "candidates, verified, decided, tables": lambda: deduplicate(documents, sketches, no_candidates(), threshold=THRESHOLD, now=NOW),
-        "copy of the text in memory": lambda: bytearray(joined),
+    sketches, joined, nothing = sketch(documents), "".join(texts).encode(), no_candidates()
+    by_sketch = documents.merge(sketches, on="document_id")
+    parts: dict[str, tuple[int, Callable[[], object]]] = {
+        "fold and encode": (PIECE, lambda: [fold_text(text).encode() for text in piece]),
+        "words found and hashed": (PIECE, lambda: hash_words(encoded)),
+        "shingles hashed": (PIECE, lambda: shingle_hashes(words)),
+        "MinHash and bands": (PIECE, lambda: minhash_bands(hashes, counts)),
+        "sketch: these, and exact hashes": (len(texts), lambda: sketch(documents)),
+        "related documents found": (len(texts), lambda: list(related_documents(by_sketch, nothing))),
+        "these, decisions and tables": (len(texts), lambda: deduplicate(documents, sketches, nothing, threshold=THRESHOLD, now=NOW)),
+        "copy of the text in memory": (len(texts), lambda: bytearray(joined)),
     }
-    for name, part in parts.items():
+    for name, (count, part) in parts.items():
         best = min(seconds_of(part) for _ in range(repeat))
-        yield Row(name, best / len(texts) * 1e6, "µs/doc", f"{len(joined) / best / 1e6:,.0f} MB/s")
-
-
-def by_sketch(documents: pd.DataFrame, sketches: pd.DataFrame) -> pd.DataFrame:
-    """Documents with their sketches, as `deduplicate` joins them."""
-    return documents.merge(sketches, on="document_id")
+        rate = len(joined) / len(texts) * count / best / 1e6
+        yield Row(name, best / count * 1e6, "µs/doc", f"{rate:,.0f} MB/s")
 
 
 def no_candidates() -> pd.DataFrame:
