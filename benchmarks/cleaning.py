@@ -1,13 +1,13 @@
 """Measures the cleaning stage on real text: texts per second of every step, and how many near duplicates it finds.
 
-    python -m benchmarks.cleaning --path FILE_OR_FOLDER [--path ...] [--json]
+    python -m benchmarks.cleaning --path FILE_OR_FOLDER [--path ...] [--peer-texts 2000] [--json]
     python -m benchmarks.cleaning --path FILE_OR_FOLDER [--path ...] --rules
 
 A file holds one text a line; of tab-separated fields the last one is the text, so the `*_GroundTruth.txt` files of the demo corpus work
 as they are (a folder stands for those of its files). Times are CPU seconds of one thread, best of `--repeat`, so the models are loaded
 and the caches of stems and word hashes are warm. A peer is measured on the same texts where it is installed: `ftfy` on every text
-instead of suspicious ones, `jieba`, and `datasketch` with our own shingles. `--rules` prints instead how many texts each rule refuses and
-one of them.
+instead of suspicious ones, `jieba`, and `datasketch` with our own shingles; the whole stage beside stock libraries one after the other, on
+the first `--peer-texts` of them (`benchmarks.stock_cleaning`). `--rules` prints instead how many texts each rule refuses and one of them.
 """
 
 import argparse
@@ -34,11 +34,13 @@ from assets.cleaning.tokens import tokenize
 from assets.cleaning_settings import Cleaning
 from assets.markdown import markdown_table
 from assets.schemas import RAW_DOCUMENTS
+from benchmarks.stock_cleaning import missing_packages, stock_steps
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SETTINGS = Cleaning()
 LANGUAGES = ("en", "zh")
 PSEUDONYMIZER = Pseudonymizer(SETTINGS.pii.kinds, SETTINGS.pii.phone_regions, b"benchmark")
+TARGET_STOCK = 5.0  # times the rate of stock libraries
 TARGET_STAGE = 2_370.0  # 23.7 thousand texts in 10 seconds
 
 
@@ -73,7 +75,7 @@ def raw_documents(texts: list[str]) -> pd.DataFrame:
     return frame.reindex(columns=RAW_DOCUMENTS.column_names())
 
 
-def measure(texts: list[str], repeat: int) -> Iterator[Row]:
+def measure(texts: list[str], repeat: int, peer_texts: int) -> Iterator[Row]:
     """Every step on the same texts, then the steps of the stage together."""
     raw = raw_documents(texts)
     kept = clean(raw, settings=SETTINGS, languages=LANGUAGES, pseudonymizer=PSEUDONYMIZER, now=NOW).kept
@@ -86,7 +88,8 @@ def measure(texts: list[str], repeat: int) -> Iterator[Row]:
         "clean": (lambda: clean(raw, settings=SETTINGS, languages=LANGUAGES, pseudonymizer=PSEUDONYMIZER, now=NOW), None, None),
         "sketch": (lambda: sketch(kept), datasketch_signatures(texts), "datasketch, our shingles"),
         "deduplicate": (lambda: deduplicate(kept, sketches, nothing, threshold=0.8, now=NOW), None, None),
-        "tokenize": (lambda: tokenize(kept), jieba_words(texts), "jieba, cutting only"),
+        "tokenize": (lambda: tokenize(kept), jieba_words(kept["text"].tolist()), "jieba, cutting only"),
+        "cut Chinese": (lambda: list(map(rjieba_words, kept["text"])), jieba_words(kept["text"].tolist()), "jieba, the same words"),
     }
     seconds = {}
     for name, (ours, peer, peer_name) in steps.items():
@@ -95,7 +98,24 @@ def measure(texts: list[str], repeat: int) -> Iterator[Row]:
         yield Row(name, len(texts) / seconds[name], "texts/s", peer_name if peer else None, ratio)
     stage = sum(seconds[name] for name in ("clean", "sketch", "deduplicate", "tokenize"))
     yield Row("whole stage", len(texts) / stage, "texts/s", target=TARGET_STAGE)
+    yield from measure_stock(texts[:peer_texts], len(texts) / stage)
     yield Row("near-duplicate pairs sharing a band", band_recall(kept, sketches), "share", "all pairs", target=0.98)
+
+
+def measure_stock(texts: list[str], ours: float) -> Iterator[Row]:
+    """The stage beside stock libraries, and how much each of them takes of their time; a row that says so where some are not installed."""
+    missing = missing_packages()
+    if missing:
+        yield Row(f"stock libraries: not measured, install {' '.join(missing)}", float("nan"), "texts/s")
+        return
+    seconds = {}
+    for name, step in stock_steps().items():
+        step(texts[:50])
+        seconds[name] = best_seconds(lambda step=step: step(texts), 1)  # type: ignore[misc]
+    whole = len(texts) / sum(seconds.values())
+    yield Row("whole stage", ours, "texts/s", "stock libraries in a row", ours / whole, TARGET_STOCK)
+    for name, each in seconds.items():
+        yield Row(f"stock: {name}", len(texts) / each, "texts/s")
 
 
 def print_rules(texts: list[str]) -> None:
@@ -169,6 +189,12 @@ def jieba_words(texts: list[str]) -> Callable[[], object] | None:
     return lambda: [cut(text) for text in texts]
 
 
+def rjieba_words(text: str) -> list[str]:
+    """The segmentation that tokens are made of, alone."""
+    words: list[str] = import_module("rjieba").cut_for_search(text)
+    return words
+
+
 def main() -> None:
     """Prints the table, or with `--json` one object a row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -176,6 +202,7 @@ def main() -> None:
         "--path", type=Path, action="append", required=True, help="a text file, or a folder with *_GroundTruth.txt; repeatable"
     )
     parser.add_argument("--repeat", type=int, default=3, help="runs of each step; the fastest counts")
+    parser.add_argument("--peer-texts", type=int, default=2000, help="texts for the stock libraries, which are slow")
     parser.add_argument("--rules", action="store_true", help="what each rule did, in place of times")
     parser.add_argument("--json", action="store_true", help="one JSON object a row")
     arguments = parser.parse_args()
@@ -186,7 +213,7 @@ def main() -> None:
     if not arguments.json:
         print(f"{len(texts)} texts, {sum(map(len, texts)):,} characters, one thread\n")
         print(f"{'step':<38}{'ours':>12} {'unit':<9}{'target':>8}  {'times faster than':<18}")
-    for row in measure(texts, arguments.repeat):
+    for row in measure(texts, arguments.repeat, arguments.peer_texts):
         print(json.dumps(asdict(row)) if arguments.json else as_line(row), flush=True)
 
 

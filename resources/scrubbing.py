@@ -65,7 +65,7 @@ def delete_documents(lakehouse: Lakehouse, ids: pd.DataFrame, objects: pd.DataFr
                 connection.unregister("gone_ids")
                 connection.unregister("changed_objects")
 
-    lakehouse.retry(delete)
+    lakehouse.retry(delete, "erase")
     return removed
 
 

@@ -144,14 +144,14 @@ def clean_batch(step: Step, raw: pd.DataFrame, project: Project, pseudonymizer: 
 
 def find_candidates(step: Step, kept: pd.DataFrame, sketches: pd.DataFrame) -> pd.DataFrame:
     """Documents kept earlier that a new one may repeat: same text, a shared band, or the same external id; earliest first."""
-    bands = [int(band) for found in sketches["bands"] for band in found]
-    matches = [
-        step.lookup("duplicate_index", sketches[["text_sha256"]])[["document_id"]],
-        step.lookup_overlapping("duplicate_index", "bands", bands)[["document_id"]],
-        step.lookup("clean_documents", kept[["source", "external_id"]])[["document_id"]],
-    ]
-    wanted = pd.concat(matches, ignore_index=True).drop_duplicates()
-    index = step.lookup("duplicate_index", wanted).drop(columns="cluster_id")
-    documents = step.lookup("clean_documents", wanted)
-    found = documents.merge(index, on="document_id").sort_values(["collected_at", "revision", "document_id"], ignore_index=True)
-    return found[list(CANDIDATE_COLUMNS)]
+    bands = [band for found in sketches["bands"] for band in found.tolist()]
+    same_text = step.lookup("duplicate_index", sketches[["text_sha256"]])
+    sharing_bands = step.lookup_overlapping("duplicate_index", "bands", bands)
+    index = pd.concat([same_text, sharing_bands], ignore_index=True).drop_duplicates("document_id")
+    revised = step.lookup("clean_documents", kept[["source", "external_id"]])[["document_id"]]
+    others = revised[~revised["document_id"].isin(index["document_id"])]
+    if len(others):
+        index = pd.concat([index, step.lookup("duplicate_index", others)], ignore_index=True)
+    documents = step.lookup("clean_documents", index[["document_id"]])
+    found = documents.merge(index.drop(columns="cluster_id"), on="document_id")
+    return found.sort_values(["collected_at", "revision", "document_id"], ignore_index=True)[list(CANDIDATE_COLUMNS)]

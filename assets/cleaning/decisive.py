@@ -26,7 +26,12 @@ def says_something_else(left: str, right: str) -> bool:
     Another question, or other entities of a relation, count whatever the length. Numbers, negations and emoticons count where the shorter
     text has fewer than 50 words; each as often as it occurs, wherever it stands: "not good, not bad" differs from "not good, bad".
     """
-    return _words_marked(left) != _words_marked(right) or _differs_in_decisive_words(left, right)
+    return asks_something_else(left, right) or _differs_in_decisive_words(left, right)
+
+
+def asks_something_else(left: str, right: str) -> bool:
+    """Whether two texts differ in what is marked in them; all that counts where both have 50 words or more."""
+    return _words_marked(left) != _words_marked(right)
 
 
 def _words_marked(text: str) -> list[list[str]]:

@@ -18,7 +18,7 @@ from assets.cleaning.repair import Repaired, repair_text
 from assets.cleaning.rules import Limits, find_reasons
 from assets.cleaning.samples import changed_samples, refused_samples
 from assets.cleaning.statistics import STATISTICS, measure_text
-from assets.cleaning.words import count_words, symbol_ratio
+from assets.cleaning.words import symbol_ratio
 from assets.cleaning_settings import Cleaning
 from assets.replacements import encode_replacements
 from assets.schemas import CLEAN_DOCUMENTS, RAW_DOCUMENTS, REJECTED_DOCUMENTS
@@ -85,7 +85,7 @@ def measure(raw: pd.DataFrame, pseudonymizer: Pseudonymizer, *, min_language_con
     Returns:
         One row per raw document, same index. Replaced: `text` and `title` (repaired, pseudonymized, empty when missing), `published_at`
         (the collection time when missing). Added: `replacements` (of the text), `replaced_kinds` (a list, of text and title),
-        `has_title`, `has_published_at`, `is_repaired`, `text_chars`, `text_words`, `symbol_ratio` and `replacement_ratio` (share of
+        `has_title`, `has_published_at`, `is_repaired`, `text_chars`, `symbol_ratio` and `replacement_ratio` (share of
         U+FFFD), `language`, `language_confidence`, and the fields of `statistics.Statistics`.
     """
     repaired = _repair_all(raw["text"])
@@ -105,7 +105,6 @@ def measure(raw: pd.DataFrame, pseudonymizer: Pseudonymizer, *, min_language_con
         replaced_kinds=pd.Series(kinds, index=raw.index, dtype=object),
         is_repaired=[each.is_repaired for each in repaired],
         text_chars=[len(text) for text in texts],
-        text_words=[count_words(text) for text in texts],
         symbol_ratio=[symbol_ratio(text) for text in texts],
         replacement_ratio=[text.count(_REPLACEMENT) / max(len(text), 1) for text in texts],
         language=pd.Series([each.code for each in languages], index=raw.index, dtype="str"),

@@ -34,11 +34,13 @@ class Verdict:
         is_refused: One boolean per document.
         expected: What the rule asks for, in words, with its threshold.
         found: What each document has instead: a number or a code, never its text.
+        form: How what a refused document has is written.
     """
 
     is_refused: npt.NDArray[np.bool_]
     expected: str
     found: pd.Series
+    form: str = "{}"
 
 
 @dataclass(frozen=True)
@@ -75,9 +77,7 @@ def undecodable(documents: pd.DataFrame, limits: Limits) -> Verdict:
     """Refuses texts in which more than a tenth of the characters could not be decoded (U+FFFD)."""
     del limits
     ratio = documents["replacement_ratio"]
-    return Verdict(
-        _mask(ratio > MAX_REPLACEMENT_RATIO), f"at most {MAX_REPLACEMENT_RATIO:.0%} undecodable characters", ratio.map("{:.1%}".format)
-    )
+    return Verdict(_mask(ratio > MAX_REPLACEMENT_RATIO), f"at most {MAX_REPLACEMENT_RATIO:.0%} undecodable characters", ratio, "{:.1%}")
 
 
 def too_short(documents: pd.DataFrame, limits: Limits) -> Verdict:
@@ -102,7 +102,7 @@ def too_many_symbols(documents: pd.DataFrame, limits: Limits) -> Verdict:
     """Refuses texts in which more than `max_symbol_ratio` of the characters are symbols."""
     most = limits.cleaning.max_symbol_ratio
     ratio = documents["symbol_ratio"]
-    return Verdict(_mask(ratio > most), f"at most {most:.1%} symbols", ratio.map("{:.1%}".format))
+    return Verdict(_mask(ratio > most), f"at most {most:.1%} symbols", ratio, "{:.1%}")
 
 
 def other_language(documents: pd.DataFrame, limits: Limits) -> Verdict:
@@ -140,7 +140,7 @@ def at_least(measure: str, threshold: str, what: str, form: str = "{:.0%}") -> J
 def _bounded(words: str, is_beyond: Callable[[pd.Series, float], pd.Series], measure: str, threshold: str, what: str, form: str) -> Judge:
     def judge(documents: pd.DataFrame, limits: Limits) -> Verdict:
         bound, found = getattr(limits.cleaning.quality, threshold), documents[measure]
-        return Verdict(_mask(is_beyond(found, bound)), f"{words} {form.format(bound)} {what}", found.map(form.format))
+        return Verdict(_mask(is_beyond(found, bound)), f"{words} {form.format(bound)} {what}", found, form)
 
     return judge
 
@@ -192,7 +192,9 @@ def find_reasons(documents: pd.DataFrame, limits: Limits) -> pd.DataFrame:
             continue
         verdict = rule.judge(documents, limits)
         is_new = verdict.is_refused & is_open
-        found = verdict.found[is_new].astype(str)
+        if not is_new.any():
+            continue
+        found = verdict.found[is_new].map(verdict.form.format)
         reasons.loc[is_new, "reason"] = reason
         reasons.loc[is_new, "detail"] = f"expected {verdict.expected}, found " + found
         reasons.loc[is_new, "rule_version"] = rule.version

@@ -1,46 +1,51 @@
-"""Sketches texts for duplicate search: the exact hash, the shingles, and the MinHash bands.
+"""Sketches texts for duplicate search: the exact hash, the shingles, and the bands.
 
-Deciding what is a duplicate does not belong here (see `duplicates.py`).
+Deciding what is a duplicate does not belong here (see `duplicates.py`), nor does finding and hashing words (see `word_hashes.py`) or
+the sketch of a set (see `minhash.py`).
 
 A shingle is three words in a row, as `words.find_words` counts words, so three Chinese characters; addresses count as one word
 whatever they point to (every retweet shortens its link anew). Texts of fewer than five words have no shingles: one word in common
 would already be a third of them. They are compared exactly only.
-
-MinHash: Broder 1997, "On the resemblance and containment of documents". The sketch is rensa's full-set R-MinHash; its sparse variants
-cap the words they look at and lose a fifth of the near duplicates. 21 bands of 6 rows find a pair of Jaccard similarity s with
-probability 1 - (1 - s^6)^21: 0.998 at 0.8, 0.93 at 0.7, 0.63 at 0.6 and 0.02 at 0.3; what they find is then verified.
 """
 
 import hashlib
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
-from rensa import RMinHash
 
 from assets.cleaning.frames import require_columns
+from assets.cleaning.minhash import BANDS, ROWS, minhash_bands
+from assets.cleaning.word_hashes import Hashes, Positions, WordHashes, hash_words, odd_numbers, stir
 from assets.cleaning.words import URL, find_words
-
-Hashes = npt.NDArray[np.uint64]
 
 SHINGLE_WORDS = 3
 MIN_WORDS = 5
-BANDS = 21
-ROWS = 6
-_PERMUTATIONS = 128
-_SEED = 42
-# Changes whenever any of the above or the hashing below does: bands of different schemes must never be compared.
-SCHEME = f"minhash-rensa0.5-w{SHINGLE_WORDS}-p{_PERMUTATIONS}-b{BANDS}x{ROWS}-1"
+# Changes whenever any of the above, `minhash.py` or `word_hashes.py` gives other hashes: bands of different schemes are never compared.
+SCHEME = f"minhash-w{SHINGLE_WORDS}-b{BANDS}x{ROWS}-2"
 
 _ADDRESS = " urladdress "
-_CHUNK_WORDS = 1_000_000
-# Odd constants and the finalizer of SplitMix64 (Steele, Lea, Flood 2014).
-_GOLDEN = np.uint64(0x9E3779B97F4A7C15)
-_MIX = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+# Texts of so many characters go through the arrays together: larger ones fall out of the processor's cache.
+_CHUNK_CHARS = 1_000_000
+# They tell the places of a shingle's words apart.
+_PLACES = odd_numbers(SHINGLE_WORDS, seed=41)
 _NO_HASHES: Hashes = np.empty(0, dtype=np.uint64)
+
+
+@dataclass(frozen=True)
+class ShingleSets:
+    """The shingles of some texts.
+
+    Attributes:
+        sets: Per text its sorted distinct shingle hashes; empty for texts of fewer than five words.
+        words: How many words each text has.
+    """
+
+    sets: list[Hashes]
+    words: list[int]
 
 
 def sketch(documents: pd.DataFrame) -> pd.DataFrame:
@@ -57,16 +62,16 @@ def sketch(documents: pd.DataFrame) -> pd.DataFrame:
         ValueError: A column is missing.
     """
     require_columns(documents, ("document_id", "text"), "documents to sketch")
-    texts = documents["text"].tolist()
-    bands = [row for chunk in _chunks(map(shingle_words, texts)) for row in _band_rows(chunk)]
-    return pd.DataFrame(
-        {
-            "document_id": documents["document_id"].to_numpy(dtype=object),
-            "text_sha256": [text_sha256(text) for text in texts],
-            "scheme": SCHEME,
-            "bands": pd.Series(bands, dtype=object),
-        }
-    ).astype({"document_id": "str", "text_sha256": "str", "scheme": "str"})
+    digests: list[str] = []
+    bands: list[Hashes] = []
+    for texts in _chunks(documents["text"].tolist()):
+        places = {text: place for place, text in enumerate(dict.fromkeys(texts))}
+        its_digests, its_bands = _sketch_texts(list(places))
+        digests += [its_digests[places[text]] for text in texts]
+        bands += [its_bands[places[text]] for text in texts]
+    frame = documents[["document_id"]].reset_index(drop=True)
+    frame = frame.assign(text_sha256=digests, scheme=SCHEME, bands=pd.Series(bands, dtype=object))
+    return frame.astype(dict.fromkeys(("document_id", "text_sha256", "scheme"), "str"))
 
 
 def text_sha256(text: str) -> str:
@@ -76,10 +81,7 @@ def text_sha256(text: str) -> str:
 
 def fold_text(text: str) -> str:
     """The text as near duplicates see it: case and compatibility forms folded (`１．` is `1.`), one apostrophe, addresses masked."""
-    folded = text.casefold().replace("’", "'")
-    if not folded.isascii():
-        folded = unicodedata.normalize("NFKC", folded)
-    return URL.sub(_ADDRESS, folded) if "://" in folded or "www." in folded else folded
+    return _fold(text.casefold())
 
 
 def shingle_words(text: str) -> list[str]:
@@ -89,76 +91,99 @@ def shingle_words(text: str) -> list[str]:
 
 def shingle_set(text: str) -> Hashes:
     """The sorted distinct shingle hashes of one text; empty for texts of fewer than five words."""
-    words = shingle_words(text)
-    return np.unique(_shingle_hashes([words])[0]) if len(words) >= MIN_WORDS else _NO_HASHES
+    return shingle_sets([text]).sets[0]
+
+
+def shingle_sets(texts: Sequence[str]) -> ShingleSets:
+    """The sorted distinct shingle hashes of each text, and its words."""
+    sets: list[Hashes] = []
+    words: list[int] = []
+    for chunk in _chunks(texts):
+        found = hash_words([fold_text(text).encode() for text in chunk])
+        hashes, counts = shingle_hashes(found)
+        sets += _sorted_sets(hashes, counts)
+        words += found.counts.tolist()
+    return ShingleSets(sets, words)
 
 
 def jaccard(left: Hashes, right: Hashes) -> float:
     """Size of the intersection over size of the union, 0 to 1, of two sorted sets; 0 for two empty ones."""
-    shared = len(np.intersect1d(left, right, assume_unique=True))
-    union = len(left) + len(right) - shared
+    both = np.concatenate((left, right))
+    both.sort()
+    shared = int(np.count_nonzero(both[1:] == both[:-1]))
+    union = len(both) - shared
     return shared / union if union else 0.0
 
 
-def _chunks(documents: Iterable[list[str]]) -> Iterator[list[list[str]]]:
-    """Consecutive documents of about a million words together, so that the arrays below stay small whatever the batch."""
-    chunk: list[list[str]] = []
-    size = 0
-    for words in documents:
-        chunk.append(words)
-        size += len(words)
-        if size >= _CHUNK_WORDS:
-            yield chunk
-            chunk, size = [], 0
-    if chunk:
-        yield chunk
+def _fold(text: str) -> str:
+    """What `fold_text` does to a text after its case is folded; the same object where there is nothing to do."""
+    if not text.isascii():
+        text = unicodedata.normalize("NFKC", text.replace("’", "'"))
+    # Single characters are found at the speed of memory, and many texts have neither.
+    may_hold_address = (":" in text and "://" in text) or ("." in text and "www." in text)
+    return URL.sub(_ADDRESS, text) if may_hold_address else text
 
 
-def _band_rows(documents: list[list[str]]) -> list[Hashes]:
-    """One array of band hashes per document; empty for documents of fewer than five words."""
-    long_enough = [index for index, words in enumerate(documents) if len(words) >= MIN_WORDS]
-    rows = [_NO_HASHES] * len(documents)
-    if long_enough:
-        hashes, offsets = _shingle_hashes([documents[index] for index in long_enough])
-        matrix = RMinHash.digest_matrix_from_flat_token_hashes(hashes, offsets, _PERMUTATIONS, _SEED)
-        bands = _hash_bands(np.array(matrix.to_rows(), dtype=np.uint64))
-        for index, row in zip(long_enough, bands, strict=True):
+def _chunks(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Consecutive texts of about `_CHUNK_CHARS` characters together."""
+    begin, size = 0, 0
+    for number, text in enumerate(texts):
+        size += len(text)
+        if size >= _CHUNK_CHARS:
+            yield texts[begin : number + 1]
+            begin, size = number + 1, 0
+    if begin < len(texts):
+        yield texts[begin:]
+
+
+def _sketch_texts(texts: list[str]) -> tuple[list[str], list[Hashes]]:
+    """The exact hash and the bands of each text."""
+    exact = [text.casefold() for text in texts]
+    folded = [_fold(text) for text in exact]
+    encoded = [text.encode() for text in folded]
+    words = hash_words(encoded)
+    return list(_digests(exact, folded, encoded, words)), _band_rows(words)
+
+
+def _digests(exact: list[str], folded: list[str], encoded: list[bytes], found: WordHashes) -> Iterator[str]:
+    """`text_sha256` of texts whose case is folded, without splitting those that have single spaces only."""
+    for text, other, data, is_odd in zip(exact, folded, encoded, found.has_odd_spaces.tolist(), strict=True):
+        same = data if text is other and not is_odd else " ".join(text.split()).encode()
+        yield hashlib.sha256(same).hexdigest()
+
+
+def _band_rows(found: WordHashes) -> list[Hashes]:
+    """One array of bands per text; empty for texts of fewer than five words."""
+    hashes, counts = shingle_hashes(found)
+    long_enough = np.flatnonzero(counts)
+    rows = [_NO_HASHES] * len(counts)
+    if len(long_enough):
+        for index, row in zip(long_enough.tolist(), minhash_bands(hashes, counts[long_enough]), strict=True):
             rows[index] = row
     return rows
 
 
-def _hash_bands(signatures: Hashes) -> Hashes:
-    """(documents, permutations) signatures to (documents, bands) hashes; the band's number is part of the hash."""
-    rows = signatures[:, : BANDS * ROWS].reshape(-1, BANDS, ROWS)
-    state = np.broadcast_to(np.arange(1, BANDS + 1, dtype=np.uint64) * _GOLDEN, rows.shape[:2])
-    for row in range(ROWS):
-        state = _mix(state ^ rows[:, :, row])
-    return state
+def shingle_hashes(found: WordHashes) -> tuple[Hashes, Positions]:
+    """Shingle hashes of all texts in one flat array, and how many each text has."""
+    windows = max(len(found.hashes) - SHINGLE_WORDS + 1, 0)
+    state = found.hashes[:windows] * _PLACES[0]
+    for place in range(1, SHINGLE_WORDS):
+        state += found.hashes[place : place + windows] * _PLACES[place]
+    is_short, ends = found.counts < MIN_WORDS, np.cumsum(found.counts)
+    begins_none = np.zeros(len(found.hashes), dtype=np.bool_)
+    for place in range(MIN_WORDS):
+        texts = (found.counts > place) & (is_short | (place < SHINGLE_WORDS - 1))
+        begins_none[ends[texts] - 1 - place] = True
+    return stir(state[~begins_none[:windows]]), np.where(is_short, 0, found.counts - SHINGLE_WORDS + 1)
 
 
-def _shingle_hashes(documents: Sequence[list[str]]) -> tuple[Hashes, Hashes]:
-    """Shingle hashes of all documents in one flat array, and the offsets (documents + 1) where each document's begin and end."""
-    lengths = np.array([len(words) for words in documents], dtype=np.int64)
-    words = np.fromiter((_word_hash(word) for document in documents for word in document), dtype=np.uint64, count=int(lengths.sum()))
-    windows = max(len(words) - SHINGLE_WORDS + 1, 0)
-    state = np.zeros(windows, dtype=np.uint64)
-    for position in range(SHINGLE_WORDS):
-        state = _mix(state ^ words[position : position + windows])
-    ends = np.cumsum(lengths)
-    last = np.repeat(ends - SHINGLE_WORDS, lengths)[:windows]
-    per_document = np.maximum(lengths - SHINGLE_WORDS + 1, 0)
-    offsets = np.concatenate(([0], np.cumsum(per_document))).astype(np.uint64)
-    return state[np.arange(windows) <= last], offsets
-
-
-def _mix(values: Hashes) -> Hashes:
-    values = values + _GOLDEN
-    values = (values ^ (values >> np.uint64(30))) * _MIX[0]
-    values = (values ^ (values >> np.uint64(27))) * _MIX[1]
-    return values ^ (values >> np.uint64(31))
-
-
-@lru_cache(maxsize=1 << 17)
-def _word_hash(word: str) -> int:
-    """64 bits that are the same on every machine and in every release, unlike Python's own hash."""
-    return int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "little")
+def _sorted_sets(hashes: Hashes, counts: Positions) -> list[Hashes]:
+    ends = np.cumsum(counts)
+    begins = ends - counts
+    for begin, end in zip(begins.tolist(), ends.tolist(), strict=True):
+        hashes[begin:end].sort()
+    is_distinct = np.append(True, hashes[1:] != hashes[:-1])[: len(hashes)]
+    is_distinct[begins[counts > 0]] = True
+    distinct = hashes[is_distinct]
+    bounds = np.append(0, np.cumsum(is_distinct))[np.append(0, ends)].tolist()
+    return [distinct[begin:end] for begin, end in pairwise(bounds)]

@@ -10,6 +10,7 @@ Sources: Rae et al. 2021, "Scaling Language Models: Methods, Analysis & Insights
 """
 
 import re
+import string
 from collections import Counter
 from dataclasses import dataclass, fields
 from math import nan
@@ -32,6 +33,7 @@ _SENTENCE_END = tuple(".!?\"'”’。！？」』…;；:：)）")
 _IDEOGRAPH = re.compile(f"[{HAN}{KANA}]")
 _HANDLE = re.compile(r"@\w+")
 _SEPARATORS = re.compile(r"[\s.,;|/…，。、·-]+")
+_LATIN_LETTERS = frozenset(string.ascii_letters)
 _LATIN_LETTER = re.compile(r"[A-Za-z]")
 _LETTER = re.compile(r"[^\W\d_]")
 
@@ -41,6 +43,7 @@ class Statistics:
     """What the rules look at, of one text. Ratios go from 0 to 1; NaN where the text is too short to judge by them.
 
     Attributes:
+        text_words: How many words it has.
         is_automatic: A program wrote it: the whole text is a known template.
         says_something: Something beside addresses, handles and separators is there; emoticons and hashtags are something.
         advertising_signs: How many of the kinds contact, offer and urgency occur.
@@ -59,6 +62,7 @@ class Statistics:
         is_code_switched: Chinese and words in Latin script both make up a fifth or more.
     """
 
+    text_words: int
     is_automatic: bool
     says_something: bool
     advertising_signs: float
@@ -84,16 +88,18 @@ CODE_SWITCHED_SHARE = 0.2
 def measure_text(text: str, language: str) -> Statistics:
     """The statistics of one repaired text in a language."""
     words = find_words(text)
+    folded = " ".join(words).casefold().split(" ") if words else []
     lines = text.split("\n") if "\n" in text else [text]
     return Statistics(
+        text_words=len(words),
         is_automatic=len(text) <= MAX_AUTOMATIC_CHARS and AUTOMATIC.fullmatch(text) is not None,
         says_something=_says_something(text),
         advertising_signs=_advertising_signs(text),
         boilerplate_ratio=_boilerplate_chars(lines) / max(len(text), 1),
         is_code_switched=_is_code_switched(text, words),
-        **_variety(words),
+        **_variety(folded),
         **_lines(lines),
-        **_prose(text, words, language),
+        **_prose(text, words, folded, language),
     )
 
 
@@ -115,18 +121,18 @@ def _says_something(text: str) -> bool:
 
 def _is_code_switched(text: str, words: list[str]) -> bool:
     """Whether Chinese and Latin words mix; two characters weigh as much as one word in Latin script."""
-    if text.isascii() or not words:
+    if text.isascii() or not _LATIN_LETTER.search(text):
         return False
     ideographs = len(_IDEOGRAPH.findall(text)) / 2
-    latin = sum(_LATIN_LETTER.match(word) is not None for word in words)
+    latin = sum(word[0] in _LATIN_LETTERS for word in words)
     return min(ideographs, latin) >= CODE_SWITCHED_SHARE * (ideographs + latin) > 0
 
 
-def _variety(words: list[str]) -> dict[str, float]:
-    """Variety of words; it falls with length by itself, so texts of more than 1,000 words are not judged by it."""
-    if not WORDS_TO_JUDGE_VARIETY <= len(words) <= 1000:
+def _variety(folded: list[str]) -> dict[str, float]:
+    """Variety of case-folded words; it falls with length by itself, so texts of more than 1,000 words are not judged by it."""
+    if not WORDS_TO_JUDGE_VARIETY <= len(folded) <= 1000:
         return {}
-    return {"distinct_word_ratio": len({word.casefold() for word in words}) / len(words)}
+    return {"distinct_word_ratio": len(set(folded)) / len(folded)}
 
 
 def _lines(lines: list[str]) -> dict[str, float]:
@@ -142,23 +148,27 @@ def _lines(lines: list[str]) -> dict[str, float]:
     }
 
 
-def _prose(text: str, words: list[str], language: str) -> dict[str, float]:
+def _prose(text: str, words: list[str], folded: list[str], language: str) -> dict[str, float]:
     ideographs = 0 if text.isascii() else len(_IDEOGRAPH.findall(text))
     is_chinese = ideographs * 2 > len(words)
     factor = 2 if is_chinese else 1
     if len(words) < WORDS_OF_PROSE * factor:
         return {}
-    folded = [word.casefold() for word in words]
     found = {
         "top_ngram_ratio": _top_ngram_ratio(folded, TOP_NGRAM * factor),
         "doubled_ngram_ratio": _doubled_ngram_ratio(folded, DOUBLED_NGRAM * factor),
-        "alphabetic_word_ratio": sum(_LETTER.search(word) is not None for word in words) / len(words),
+        "alphabetic_word_ratio": _words_with_letters(words) / len(words),
     }
     if not ideographs:
         found["word_chars"] = sum(map(len, words)) / len(words)
     if language in STOP_WORDS:
         found["stop_words"] = float(len(STOP_WORDS[language] & set(folded)))
     return found
+
+
+def _words_with_letters(words: list[str]) -> int:
+    others = [word for word in words if not word.isalpha()]
+    return len(words) - len(others) + sum(_LETTER.search(word) is not None for word in others)
 
 
 def _top_ngram_ratio(words: list[str], size: int) -> float:
@@ -172,9 +182,12 @@ def _top_ngram_ratio(words: list[str], size: int) -> float:
 
 def _doubled_ngram_ratio(words: list[str], size: int) -> float:
     """Share of the words within runs of `size` words that occurred before, each word counted once."""
+    grams = list(zip(*(words[start:] for start in range(size)), strict=False))
+    if len(set(grams)) == len(grams):
+        return 0.0
     seen: set[tuple[str, ...]] = set()
     places = []
-    for place, gram in enumerate(zip(*(words[start:] for start in range(size)), strict=False)):
+    for place, gram in enumerate(grams):
         if gram in seen:
             places.append(place)
         seen.add(gram)

@@ -87,28 +87,41 @@ def tokenize_text(text: str, language: str) -> list[str]:
         Words, lower-cased, stemmed, without stop words; none holds white space.
     """
     folded = unicodedata.normalize("NFKC", URL.sub(" ", text)).lower().replace("’", "'")
-    words = find_words(folded) if folded.isascii() else _segment(folded)
     stops = stop_words(language)
-    return [_stem(word, language) for word in words if word not in stops]
+    if folded.isascii():
+        return _without(stops, find_words(folded), language)
+    return _segment(folded, stops, language)
 
 
-def _segment(text: str) -> list[str]:
-    """Words of a text that may hold Han: its Han runs cut by dictionary, the rest as it is."""
+def _segment(text: str, stops: frozenset[str], language: str) -> list[str]:
+    """Tokens of a text that may hold Han: its Han runs cut by dictionary, the rest as it is.
+
+    All runs are cut by one call, with a line feed between them, over which no word reaches.
+    """
     import rjieba  # loads its dictionary: not while definitions load
 
-    words: list[str] = []
-    end = 0
-    for run in _HAN_RUN.finditer(text):
-        words += find_words(text[end : run.start()])
-        words += rjieba.cut_for_search(run[0])
-        end = run.end()
-    return words + find_words(text[end:])
+    cut = rjieba.cut_for_search("\n".join(_HAN_RUN.findall(text)))
+    between = _HAN_RUN.split(text)
+    if not find_words("\n".join(between)):
+        return [word for word in cut if word not in stops and word != "\n"]
+    others = (_without(stops, find_words(part), language) if part else [] for part in between)
+    tokens = next(others)
+    for word in cut:
+        if word == "\n":
+            tokens += next(others)
+        elif word not in stops:
+            tokens.append(word)
+    return tokens + [word for rest in others for word in rest]
+
+
+def _without(stops: frozenset[str], words: list[str], language: str) -> list[str]:
+    return [_stem(word, language) for word in words if word not in stops]
 
 
 @lru_cache(maxsize=1 << 17)
 def _stem(word: str, language: str) -> str:
     stemmer = _stemmer(language)
-    if stemmer is None or word in NEGATIONS or _HAN_RUN.match(word):
+    if stemmer is None or word in NEGATIONS:
         return word
     with _STEMMER_LOCK:
         return stemmer.stemWord(word)

@@ -16,8 +16,9 @@ HANGUL = "\u1100-\u11ff\u3130-\u318f\uac00-\ud7af"
 _MARKS = "\u0300-\u036f\u064b-\u065f\u0900-\u0963\u0966-\u0dff\u0e00-\u0e7f"
 
 URL = re.compile(r"(?:https?://|www\.)[!-~]+", re.IGNORECASE)
-_RUN = rf"(?:[^\W_{HAN}{KANA}]|[{_MARKS}])+"
-WORD = re.compile(rf"[{HAN}{KANA}]|{_RUN}(?:['’]{_RUN})*")
+IDEOGRAPH = f"[{HAN}{KANA}]"
+RUN = rf"(?:[^\W_{HAN}{KANA}]|[{_MARKS}])+"
+WORD = re.compile(rf"{IDEOGRAPH}|{RUN}(?:['’]{RUN})*")
 # The same for ASCII, at half the time.
 _ASCII_WORD = re.compile(r"[A-Za-z0-9]+(?:'[A-Za-z0-9]+)*")
 _SYMBOL = re.compile(r"[^\w\s]|_")
@@ -35,11 +36,6 @@ NEGATIONS = frozenset(
 def find_words(text: str) -> list[str]:
     """The words of `text` in order, as written; Han characters and kana one by one."""
     return (_ASCII_WORD if text.isascii() else WORD).findall(text)
-
-
-def count_words(text: str) -> int:
-    """How many words `find_words` finds."""
-    return len(find_words(text))
 
 
 def symbol_ratio(text: str) -> float:

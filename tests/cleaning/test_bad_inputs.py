@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from assets.cleaning.documents import clean
-from assets.cleaning.duplicates import CANDIDATE_COLUMNS, deduplicate
+from assets.cleaning.duplicates import CANDIDATE_COLUMNS, DUPLICATE_VERSION, deduplicate
 from assets.cleaning.pii.pseudonyms import Pseudonymizer
 from assets.cleaning.rules import RULES
 from assets.cleaning.shingles import sketch
@@ -188,7 +188,9 @@ def test_a_repetition_is_refused_and_names_what_it_repeats(tried, first, second,
     kept = cleaned(first, second).kept
     nothing = pd.DataFrame({name: [] for name in CANDIDATE_COLUMNS})
     refused = deduplicate(kept, sketch(kept), nothing, threshold=SETTINGS.near_duplicate_similarity, now=NOW).rejected
-    assert refused[["document_id", "reason", "duplicate_of", "rule_version"]].to_numpy().tolist() == [["d1", reason, "d0", 1]]
+    assert refused[["document_id", "reason", "duplicate_of", "rule_version"]].to_numpy().tolist() == [
+        ["d1", reason, "d0", DUPLICATE_VERSION]
+    ]
 
 
 def test_every_rule_is_tried():

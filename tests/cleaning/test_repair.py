@@ -1,4 +1,7 @@
+import re
+
 import pytest
+from ftfy.badness import BADNESS_RE, is_bad
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -95,6 +98,22 @@ PIECES = st.sampled_from(
 def test_repairing_a_repaired_text_changes_nothing(text):
     once = repair_text(text).text
     assert repair_text(once) == Repaired(once, is_repaired=False)
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.text(st.sampled_from("a好，. \n\t\r\u2028\u3000\xa0\x1c"), max_size=12))
+def test_white_space_is_folded_run_by_run(text):
+    runs = re.sub(r"\s+", lambda run: "\n" if set(run[0]) & set("\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029") else " ", text.strip())
+    assert fold_space(text) == runs
+
+
+def test_nothing_is_mojibake_without_a_character_that_is_looked_for_first():
+    """Each character outside those, beside each one that ftfy names, and every pair of ASCII: none is damage by itself."""
+    others = "".join(map(chr, range(0x20, 0x7F))) + "，。好タ한Ａ😀"
+    named = {character for character in BADNESS_RE.pattern if ord(character) >= 0x80}
+    assert {character for character in named if not "\x80" <= character <= "\u2fff"} == set("\uf8ff\ufb01\ufb02\ufffd")
+    assert not is_bad(" ".join(left + right for left in others for right in others))
+    assert not is_bad("".join(left + right for left in others for right in others))
 
 
 def test_a_million_spaces_are_folded_in_linear_time():

@@ -52,7 +52,7 @@ def test_tables_show_words_only_where_they_may():
     assert "| repaired | cafÃ© | café ⏎ next \\| line 很" in shown
     assert "很" * 121 not in shown
     assert "| too_short | 1 | 3 | 30.00% |" in rules_table({"too_short": 3}, 10)
-    assert "| near_duplicate | 1 | 0 | 0.00% |" in rules_table({}, 0)
+    assert "| near_duplicate | 2 | 0 | 0.00% |" in rules_table({}, 0)
 
 
 @pytest.mark.parametrize("shows_texts", [False, True])
@@ -69,7 +69,7 @@ def test_the_graph_shows_what_rules_did(platform, files_source, project_of, show
     platform.configure(project_of([files_source("shop", records)], cleaning={"shows_texts": shows_texts}))
     assert platform.run("refresh").failed_steps == {}
     metadata = platform.instance.get_latest_materialization_event(dg.AssetKey("rejected_documents")).asset_materialization.metadata
-    assert "| exact_duplicate | 1 | 1 | 16.67% |" in metadata["rules"].md_str
+    assert "| exact_duplicate | 2 | 1 | 16.67% |" in metadata["rules"].md_str
     assert ("系统默认好评" in metadata["samples"].md_str) is shows_texts
     assert "amy@example.com" not in metadata["samples"].md_str
 

@@ -1,12 +1,18 @@
+import re
 import sys
+import unicodedata
 from concurrent.futures import ThreadPoolExecutor
 
 import pandas as pd
 import pytest
+import rjieba
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from assets.cleaning import tokens
 from assets.cleaning.stop_words import stop_words
 from assets.cleaning.tokens import tokenize, tokenize_text
+from assets.cleaning.words import HAN, find_words
 
 
 @pytest.mark.parametrize(
@@ -45,6 +51,34 @@ def test_stop_words_hold_neither_negations_nor_opinions(language, kept, dropped)
     words = stop_words(language)
     assert kept & words == set()
     assert dropped <= words
+
+
+PIECES = [
+    "我不喜欢这个手机",
+    "中国科学院",
+    "的",
+    "〇々",
+    "iPhone13",
+    "running movies",
+    "don’t",
+    "，。！",
+    " ",
+    "\n",
+    "タワー",
+    "ﬁ",
+    "😀",
+    "３",
+]
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(st.sampled_from(PIECES), max_size=12).map("".join))
+def test_runs_of_chinese_are_cut_as_if_each_stood_alone(text):
+    folded = unicodedata.normalize("NFKC", text).lower().replace("’", "'")
+    parts = re.split(f"([{HAN}]+)", folded)
+    words = [word for part in parts for word in (rjieba.cut_for_search(part) if re.match(f"[{HAN}]", part) else find_words(part))]
+    stems = [word if re.match(f"[{HAN}]", word) else tokens._stem(word, "zh") for word in words if word not in stop_words("zh")]
+    assert tokenize_text(text, "zh") == stems
 
 
 def test_a_language_without_a_list_has_no_stop_words():
