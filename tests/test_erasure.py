@@ -27,6 +27,7 @@ ENGLISH = [
     {"id": "2", "text": SECRET, "ratings": [-3, -2, -4, -3]},
     {"id": "3", "text": "The parcel arrived on Tuesday in a brown cardboard box.", "ratings": [0, 0, 1, 0]},
     {"id": "4", "text": "Write to me at quill@example.com about the broken desk lamp.", "ratings": [0, 0, 1, 0]},
+    {"id": "8", "text": "Thank you so much!"},
 ]
 CHINESE = [
     {"id": "甲", "text": "这家酒店的服务很好,房间干净,强烈推荐。", "ratings": [3, 3, 4]},
@@ -37,7 +38,7 @@ NEEDLES = ("Zanzibar", "Quillfeather", "zanzibar", "quillfeath", "翡翠浴缸",
 
 @pytest.fixture
 def filled(platform, files_source, project_of, tmp_path):
-    """A platform with an English and a Chinese source, refreshed and backed up, and an answer that waits."""
+    """A platform with an English and a Chinese source, refreshed and backed up."""
     (tmp_path / "elsewhere").mkdir()
     variables = {
         "TEXTMILL_HOME": str(tmp_path / "home"),
@@ -47,9 +48,6 @@ def filled(platform, files_source, project_of, tmp_path):
     platform.environment = read_environment(variables)
     platform.configure(project_of([files_source("shop", ENGLISH), files_source("hotel", CHINESE)]))
     assert platform.run("refresh").failed_steps == {}
-    keep(platform.resources, [Answer(id_of(platform, "2"), "Ann", "negative"), Answer(id_of(platform, "1"), "Ann", "positive")], "test")
-    assert platform.run("refresh").failed_steps == {}
-    keep(platform.resources, [Answer(id_of(platform, "2"), "Bob", "negative")], "test")
     tokens = platform.resources["compute"].folder / "tokens"
     tokens.mkdir(parents=True)
     (tokens / "ids.npy").write_bytes(b"Zanzibar")
@@ -97,6 +95,9 @@ def files_of(connection, table):
 
 
 def test_no_byte_of_an_erased_text_is_left_and_the_others_are_whole(filled, labeling_server):
+    keep(filled.resources, [Answer(id_of(filled, "2"), "Ann", "negative"), Answer(id_of(filled, "1"), "Ann", "positive")], "test")
+    assert filled.run("refresh").failed_steps == {}
+    keep(filled.resources, [Answer(id_of(filled, "2"), "Bob", "negative")], "test")
     assert places_with(filled, ["Zanzibar", "翡翠浴缸"])[0]
     server = filled.resources["labeling_server"] = labeling_server
     server.titles.append(title_of(filled.project))
@@ -121,7 +122,7 @@ def test_no_byte_of_an_erased_text_is_left_and_the_others_are_whole(filled, labe
     assert not [needle for needle in (*NEEDLES, id_of(filled, "1")) if needle in proofs[0].model_dump_json()]
 
     assert filled.run("refresh").failed_steps == {}
-    assert filled.resources["index"].count() == 4
+    assert filled.resources["index"].count() == 5
     assert not search_documents(filled.lakehouse, filled.resources["index"], "Zanzibarian", 5, None)
     filled.lakehouse.close()
     with sqlite3.connect(filled.lakehouse.folder / "catalog.sqlite") as catalog:
@@ -131,8 +132,6 @@ def test_no_byte_of_an_erased_text_is_left_and_the_others_are_whole(filled, labe
 
 
 def test_what_was_erased_does_not_come_back(filled, files_source):
-    files_source("shop", [{"id": "8", "text": "Thank you so much!"}], file="eight.jsonl")
-    assert filled.run("refresh").failed_steps == {}
     erased(filled, "2", "乙", "8")
     files_source("shop", [*ENGLISH, {"id": "5", "text": "A brand new lamp for the desk in the corner."}])
     files_source("shop", [{"id": "77", "text": f"  {SECRET.upper()}"}, {"id": "9", "text": "Thank you so much!"}], file="copy.jsonl")
