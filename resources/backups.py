@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from resources.lake_connection import CATALOG, DATA
 from resources.lake_copy import TableState, copy_catalog, read_table_states
+from resources.lake_place import DataFile, EmbeddedPlace
 from resources.lakehouse import Lakehouse
 from resources.object_store import CorruptObjectError, ObjectStore
 
@@ -155,7 +156,7 @@ class Backups:
                 made_at=now,
                 lake_files=lake_files,
                 objects=(*save_objects(saver, objects, folder / "object"),),
-                tables=read_table_states(folder / CATALOG, lakehouse.folder / DATA, folder / "spill"),
+                tables=read_table_states(folder / CATALOG, lakehouse.place, folder / "spill"),
             )
         differing = tuple(self.prove(manifest))
         if not differing:
@@ -171,7 +172,7 @@ class Backups:
         """
         with self._scratch_folder() as folder:
             self._restore_lake(manifest, folder)
-            found = read_table_states(folder / CATALOG, folder / DATA, folder / "spill")
+            found = read_table_states(folder / CATALOG, EmbeddedPlace(folder), folder / "spill")
             for file in manifest.objects:
                 self._fetch(file, folder / "object")
         return sorted(name for name in found.keys() | manifest.tables.keys() if found.get(name) != manifest.tables.get(name))
@@ -263,14 +264,14 @@ class Backups:
             yield Path(name)
 
 
-def save_lake(saver: Saver, folder: Path, catalog: Path, data_files: Sequence[Path]) -> Iterator[SavedFile]:
-    """Save the files of a lakehouse: a copy of its catalog, its data files, the secret of pseudonyms if it lies there."""
-    files = {CATALOG: catalog} | {path.relative_to(folder).as_posix(): path for path in data_files}
-    if (folder / PSEUDONYM_KEY).exists():
-        files[PSEUDONYM_KEY] = folder / PSEUDONYM_KEY
+def save_lake(saver: Saver, folder: Path, catalog: Path, data_files: Sequence[DataFile]) -> Iterator[SavedFile]:
+    """Save the files of a lakehouse: a copy of its catalog, its data files, the secret of pseudonyms if it lies in its local folder."""
+    files = {CATALOG: catalog} | ({PSEUDONYM_KEY: folder / PSEUDONYM_KEY} if (folder / PSEUDONYM_KEY).exists() else {})
     for name, path in files.items():
         stat = path.stat()
         yield saver.save(name, f"{stat.st_size}:{stat.st_mtime_ns}", partial(Path, path))
+    for file in data_files:
+        yield saver.save(f"{DATA}/{file.path}", file.fingerprint, file.bring)
 
 
 def save_objects(saver: Saver, objects: ObjectStore, passing: Path) -> Iterator[SavedFile]:

@@ -35,7 +35,7 @@ class SmallLakehouse(Lakehouse):
     def _open(self):
         if self._connection is not None:
             return self._connection
-        with patch("resources.lake_connection.open_duckdb", self._reuse):
+        with patch("resources.lake_place.open_duckdb", self._reuse):
             return super()._open()
 
     def _reuse(self, memory_limit: str, spill: Path):
