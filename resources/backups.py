@@ -18,7 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from resources.lake_connection import CATALOG, DATA
 from resources.lake_copy import TableState, copy_catalog, read_table_states
-from resources.lake_place import DataFile, EmbeddedPlace
+from resources.lake_place import DataFile, EmbeddedPlace, LakePlace
 from resources.lakehouse import Lakehouse
 from resources.object_store import CorruptObjectError, ObjectStore
 
@@ -177,23 +177,28 @@ class Backups:
                 self._fetch(file, folder / "object")
         return sorted(name for name in found.keys() | manifest.tables.keys() if found.get(name) != manifest.tables.get(name))
 
-    def restore(self, manifest: Manifest, lake_folder: Path, objects: ObjectStore) -> int:
+    def restore(self, manifest: Manifest, place: Path | LakePlace, objects: ObjectStore) -> int:
         """Bring a backup back; it can be cut short and done again. The catalog comes last, so that no row is seen before its bytes.
 
         The SHA-256 of every file is compared with the manifest: these are the bytes that were proven when the backup was made.
 
         Args:
             manifest: The backup.
-            lake_folder: Where the lakehouse is to lie; there must be none.
+            place: Where the lakehouse is to lie; there must be none. A path is a folder on a local disk.
             objects: Where the objects are to lie; those that are there stay.
 
         Returns:
             How many objects were brought back.
 
         Raises:
-            BackupError: There is a lakehouse.
+            BackupError: There is a lakehouse, or the place is not a folder.
             CorruptObjectError: A blob is damaged.
         """
+        if not isinstance(place, Path | EmbeddedPlace):
+            raise BackupError(
+                f"expected a folder to restore into, found {place.describe()}; restore with TEXTMILL_ENV=embedded, see docs/servers.md"
+            )
+        lake_folder = place if isinstance(place, Path) else place.folder
         if (lake_folder / CATALOG).exists():
             raise BackupError(f"expected no lakehouse in {lake_folder}, found one; move the folder away first")
         with self._scratch_folder() as folder:

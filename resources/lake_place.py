@@ -115,6 +115,10 @@ class LakePlace(ABC):
     def vacuum(self) -> int:
         """Give the room of what left the catalog back, and overwrite it, while the caller holds the lock; returns its bytes."""
 
+    def close(self) -> None:
+        """Close what the place's idle locks hold open; they open it again."""
+        return
+
 
 class EmbeddedPlace(LakePlace):
     """One folder on a local disk: a SQLite catalog, a folder of data files and lock files."""

@@ -40,6 +40,7 @@ class LakeShell:
             raise LakehouseError(f"Expected a lakehouse in {place.describe()}, found none. `textmill run refresh` makes one.")
         self._lock = place.lock()
         with ExitStack() as stack, self._lock.acquire(timeout=-1):
+            stack.callback(place.close)
             spill = claim_spill_folder(place.folder)
             stack.callback(release_spill_folder, spill)
             self._connection = connect(place, memory_limit, spill, read_only=True)

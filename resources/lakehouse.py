@@ -128,6 +128,7 @@ class Lakehouse:
             if self._spill is not None:
                 release_spill_folder(self._spill)
             self._connection, self._spill = None, None
+            self.place.close()
 
     def read(
         self, sql: str, parameters: Mapping[str, object] | None = None, frames: Mapping[str, pd.DataFrame] | None = None
