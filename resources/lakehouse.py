@@ -19,6 +19,8 @@ import duckdb
 import pandas as pd
 from filelock import Timeout
 
+from resources.lake_connection import ConcurrentIncrementError as ConcurrentIncrementError
+from resources.lake_connection import LakehouseError as LakehouseError
 from resources.lake_connection import (
     claim_spill_folder,
     is_transient,
@@ -29,8 +31,6 @@ from resources.lake_connection import (
     temporary_name,
     to_pandas,
 )
-from resources.lake_connection import ConcurrentIncrementError as ConcurrentIncrementError
-from resources.lake_connection import LakehouseError as LakehouseError
 from resources.lake_place import EmbeddedPlace, LakePlace, connect
 from resources.lake_tables import TABLE_FACTS, TableSpec, create_missing_tables, table_facts_sql
 from resources.ledger import Increment, State, find_increments, read_facts, set_state
@@ -98,7 +98,9 @@ class Lakehouse:
             try:
                 yield connection
                 if not self._lock.is_locked:
-                    raise LakehouseError(f"Expected to hold the lock of {self.place.describe()} until the commit, found it lost; run again.")
+                    raise LakehouseError(
+                        f"Expected to hold the lock of {self.place.describe()} until the commit, found it lost; run again."
+                    )
                 connection.execute("COMMIT")
             except BaseException:
                 self._abandon()
@@ -116,8 +118,8 @@ class Lakehouse:
                 yield
         except Timeout as error:
             raise LakehouseError(
-                f"Expected the lock of the files of {self.place.describe()} within {LOCK_TIMEOUT_SECONDS:.0f} s, found a backup or a compaction "
-                "that holds it. Wait for its end and try again."
+                f"Expected the lock of the files of {self.place.describe()} within {LOCK_TIMEOUT_SECONDS:.0f} s, "
+                "found a backup or a compaction that holds it. Wait for its end and try again."
             ) from error
 
     def close(self) -> None:

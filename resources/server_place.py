@@ -106,7 +106,9 @@ class ServerPlace(LakePlace):
     def vacuum(self) -> int:
         """See `LakePlace`."""
         with closing(self._catalog.connect()) as connection:
-            tables = connection.execute("SELECT format('%%I.%%I', schemaname, tablename) FROM pg_tables WHERE schemaname = %s", [self._schema])
+            tables = connection.execute(
+                "SELECT format('%%I.%%I', schemaname, tablename) FROM pg_tables WHERE schemaname = %s", [self._schema]
+            )
             names = [name for (name,) in tables]
             for name in names:
                 connection.execute(f"VACUUM FULL {name}".encode())

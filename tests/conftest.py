@@ -13,8 +13,8 @@ import pytest
 from assets.project import Project
 from dagster_project.definitions import build_definitions
 from dagster_project.environments import Environment, build_resources, read_environment
-from dagster_project.local_servers import run_local_servers
 from dagster_project.jobs import partition_range_tags
+from dagster_project.local_servers import run_local_servers
 from dagster_project.runs import RunOutcome, run_job, summarize
 
 # Tests that run the whole graph, real lakehouses in several processes, or real training; `make unit` leaves them out. The longest files
