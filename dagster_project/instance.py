@@ -40,8 +40,11 @@ SQLITE_STORAGE = """event_log_storage:  # Dagster's own files and SQL, with conn
   config: {}
 """
 POSTGRES_STORAGE = """storage:  # the address stays in the environment
-  postgres:
-    postgres_url: {env: TEXTMILL_CATALOG_URL}
+  custom:
+    module: resources.postgres_storage
+    class: Psycopg2Storage
+    config:
+      postgres_url: {env: TEXTMILL_CATALOG_URL}
 """
 GRACE_SECONDS = 120.0
 

@@ -1,15 +1,14 @@
 """The environment `server` on a real Postgres and a real S3: the graph, Dagster's own storage, tokens, and what is refused."""
 
-import os
 from datetime import timedelta
 
 import pytest
 
-from conftest import Platform
 from dagster_project import instance as module
 from dagster_project.configuration import ConfigurationError
 from dagster_project.environments import open_access, read_environment
 from dagster_project.instance import open_instance, set_up
+from resources.audit_log import Access
 from resources.lake_shell import LakeShell
 
 SERVERS = {
@@ -33,10 +32,10 @@ def variables(local_servers, tmp_path, monkeypatch):
     return given
 
 
-def test_a_project_goes_through_the_graph_and_everything_lies_on_the_servers(variables, project_of, files_source):
+def test_a_project_goes_through_the_graph_and_everything_lies_on_the_servers(platform, variables, project_of, files_source):
     environment = read_environment()
     with open_instance(environment) as instance:
-        platform = Platform(environment, instance, None)
+        platform = type(platform)(environment, instance, None)
         platform.configure(project_of([files_source("shop", RECORDS)]))
         set_up(environment, platform.lakehouse)
         first = platform.run("refresh")
@@ -62,11 +61,16 @@ def test_a_project_goes_through_the_graph_and_everything_lies_on_the_servers(var
 
 def test_tokens_and_audit_log_lie_in_postgres(variables):
     environment = read_environment()
-    store, log, _ = open_access(environment)
+    (store, log, _), (others, _, _) = open_access(environment), open_access(environment)
     token, identity = store.create("王伟", "viewer", timedelta(days=1), ["shop"])
-    assert open_access(environment)[0].find(token) == identity
+    assert others.find(token) == identity
     assert not (environment.home / "access" / "access.sqlite").exists()
-    store.close(), log.close()
+    access = Access("t1", "王伟", "viewer", "127.0.0.1", "GET", "/documents/1", "q=酒店", 200)
+    log.append(access)
+    log.append(access)
+    assert (log.verify().entries, log.verify().problems) == (2, [])
+    for opened in (store, log, others):
+        opened._open().dispose()
 
 
 def test_no_address_shows_its_password_and_the_project_file_cannot_name_it():
