@@ -5,7 +5,7 @@ COPY pyproject.toml constraints.txt README.md ./
 COPY assets assets
 COPY dagster_project dagster_project
 COPY resources resources
-RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --constraint constraints.txt --editable '.[demo]'
+RUN python -m venv /venv && /venv/bin/pip install --no-cache-dir --constraint constraints.txt --editable '.[demo,server]'
 
 FROM python:3.11-slim-bookworm
 RUN useradd --create-home --uid 1000 textmill && mkdir /data && chown textmill /data

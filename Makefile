@@ -16,10 +16,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYTHONDONTWRITEBYTECODE :=
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo demozh dev test unit testserver labelstudio check catalog bench clean
+.PHONY: help install demo demozh dev test unit testserver labelstudio up-local-servers check catalog bench clean
 
 help: ## list the targets
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | awk -F'\t' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 install: $(RUNTIME) ## make .venv with everything that the demo needs
 
@@ -75,6 +75,9 @@ testserver: $(DEVELOPMENT) $(LABEL_STUDIO)/.installed ## run the tests that need
 labelstudio: $(LABEL_STUDIO)/.installed ## open a Label Studio of your own on 127.0.0.1:8080, with an account that you make there
 	LABEL_STUDIO_BASE_DATA_DIR=$(CURDIR)/.textmill/labelstudio COLLECT_ANALYTICS=false LATEST_VERSION_CHECK=false SENTRY_DSN= FRONTEND_SENTRY_DSN= \
 		$(LABEL_STUDIO)/bin/label-studio start --no-browser --internal-host 127.0.0.1 --port 8080
+
+up-local-servers: $(DEVELOPMENT) ## run a real Postgres and a real S3 on loopback ports, and print the environment to use
+	@$(BIN)/python -m dagster_project.local_servers .textmill/servers
 
 check: $(DEVELOPMENT) ## lint, formatting, types, architecture, generated docs
 	$(BIN)/ruff check .

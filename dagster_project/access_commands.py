@@ -89,12 +89,12 @@ def sql(
     as_json: JsonOption = False,
 ) -> None:
     """Ask the published tables in SQL (DuckDB), without a way to change anything."""
-    from dagster_project.environments import read_environment
+    from dagster_project.environments import lake_place, read_environment
     from resources.lake_connection import LakehouseError
     from resources.lake_shell import LakeShell
     from services.queries import as_json as as_rows
 
-    with LakeShell(read_environment().home / "lake") as shell:
+    with LakeShell(lake_place(read_environment())) as shell:
         for text in [query] if query is not None else read_typed():
             try:
                 for statement in shell.split(text):

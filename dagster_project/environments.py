@@ -1,13 +1,15 @@
 """Which resources the graph runs with: the only place that reads environment variables.
 
-One environment so far: `embedded`, a folder on this machine and no server. `.env.example` lists every variable.
+Two environments: `embedded`, a folder on this machine and no server, and `server`, Postgres and S3. `.env.example` lists every variable.
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from assets.project import Project
 from assets.schemas import TABLES
@@ -17,12 +19,14 @@ from resources.compute import LocalCompute
 from resources.encrypted_object_store import EncryptedObjectStore
 from resources.key_ring import KeyRing
 from resources.labeling_server import LabelingServer, LabelingServerError, Webhook, open_labeling_server
+from resources.lake_place import EmbeddedPlace, LakePlace
 from resources.lakehouse import Lakehouse
 from resources.language_model import LanguageModel, LanguageModelError, open_language_model
 from resources.master_key import MasterKeyError, MasterKeys
 from resources.model_tracking import ModelTracking, TrackingError, open_model_tracking
 from resources.notices import Notices
 from resources.object_store import ObjectStoreError, open_object_store
+from resources.postgres_address import PostgresAddress, PostgresAddressError, parse_postgres_address
 from resources.pseudonym_key import PseudonymKey, PseudonymKeyError
 from resources.search_index import SearchIndex
 from resources.timed_object_store import TimedObjectStore
@@ -43,13 +47,32 @@ PSEUDONYM_KEY_VARIABLE = "TEXTMILL_PSEUDONYM_KEY"  # the variable's name
 ACCESS_KEY_VARIABLE = "TEXTMILL_ACCESS_KEY"  # the variable's name
 MASTER_KEY_VARIABLE, PREVIOUS_KEY_VARIABLE = "TEXTMILL_MASTER_KEY", "TEXTMILL_MASTER_KEY_PREVIOUS"  # the variables' names
 KMS_ENDPOINT_VARIABLE = "TEXTMILL_KMS_ENDPOINT"
+CATALOG_URL_VARIABLE, CATALOG_SCHEMA_VARIABLE, LAKE_URL_VARIABLE = "TEXTMILL_CATALOG_URL", "TEXTMILL_CATALOG_SCHEMA", "TEXTMILL_LAKE_URL"
+OBJECT_STORE_VARIABLE = "TEXTMILL_OBJECT_STORE_URL"
+DEFAULT_CATALOG_SCHEMA = "textmill"
 BACKUP_URL_VARIABLE, BACKUP_ENDPOINT_VARIABLE = "TEXTMILL_BACKUP_URL", "TEXTMILL_BACKUP_ENDPOINT"
 LABEL_STUDIO_TOKEN_VARIABLE = "TEXTMILL_LABEL_STUDIO_TOKEN"  # the variable's name
 MLFLOW_SETTINGS = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "20"}
 LEAST_SECRET_CHARS = 16
 # Collected bytes and answers of people are sealed. Data sets, models and reports are made for other programs to open, and stay as they are.
 SEALED_PREFIXES = ("raw/", "labels/")
+SCHEMA_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
 REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class ServerLake:
+    """Where the lakehouse lies on servers.
+
+    Attributes:
+        catalog: The database of its catalog, and of Dagster's storage.
+        schema: Schema of the catalog.
+        url: `s3://bucket/prefix` of its data files.
+    """
+
+    catalog: PostgresAddress
+    schema: str
+    url: str
 
 
 @dataclass(frozen=True)
@@ -71,6 +94,7 @@ class Environment:
         llm_api_key: `TEXTMILL_LLM_API_KEY`: key of the language model that votes; the project file cannot name it.
         pseudonym_key: `TEXTMILL_PSEUDONYM_KEY`: secret of pseudonyms; None makes one and keeps it. The project file cannot name it.
         access_store_url: `TEXTMILL_ACCESS_STORE_URL`: where tokens and audit log are kept; None keeps them in `home`.
+        lake: `TEXTMILL_CATALOG_URL`, `TEXTMILL_CATALOG_SCHEMA`, `TEXTMILL_LAKE_URL`: where the lakehouse of `server` lies; None in `home`.
         access_key: `TEXTMILL_ACCESS_KEY`: secret of the audit log; None makes one and keeps it. The project file cannot name it.
         master_key: `TEXTMILL_MASTER_KEY`: what objects are encrypted with; None makes one and keeps it. The project file cannot name it.
         previous_master_key: `TEXTMILL_MASTER_KEY_PREVIOUS`: the one before, until `textmill key rotate` is done.
@@ -99,6 +123,7 @@ class Environment:
     webhook: Webhook | None = None
     access_store_url: str | None = field(default=None, repr=False)
     access_key: str | None = field(default=None, repr=False)
+    lake: "ServerLake | None" = None
 
     @property
     def dagster_home(self) -> Path:
@@ -125,6 +150,7 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
     access_store_url = given.pop("TEXTMILL_ACCESS_STORE_URL", None)
     master_key, previous_master_key = given.pop(MASTER_KEY_VARIABLE, None), given.pop(PREVIOUS_KEY_VARIABLE, None)
     webhook = _read_webhook(given)
+    catalog_url = given.pop(CATALOG_URL_VARIABLE, "")
     return Environment(
         name=name,
         home=home,
@@ -146,7 +172,29 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
         webhook=webhook,
         access_store_url=access_store_url or None,
         access_key=access_key or None,
+        lake=_read_server_lake(given, catalog_url) if name == "server" else None,
     )
+
+
+def _read_server_lake(given: Mapping[str, str], catalog_url: str) -> ServerLake:
+    """Where the lakehouse of the environment `server` lies.
+
+    Raises:
+        ConfigurationError: A variable is missing or unusable; the message does not repeat the address of the catalog.
+    """
+    url, schema = given.get(LAKE_URL_VARIABLE, ""), given.get(CATALOG_SCHEMA_VARIABLE) or DEFAULT_CATALOG_SCHEMA
+    for variable, value in ((LAKE_URL_VARIABLE, url), (OBJECT_STORE_VARIABLE, given.get(OBJECT_STORE_VARIABLE, ""))):
+        if not value.startswith("s3://"):
+            raise ConfigurationError(f"{variable}: expected s3://bucket/prefix with TEXTMILL_ENV=server, found {value!r}")
+    if not SCHEMA_NAME.fullmatch(schema):
+        raise ConfigurationError(f"{CATALOG_SCHEMA_VARIABLE}: expected small letters, digits and _, found {schema!r}")
+    here, there = f"{url.rstrip('/')}/", f"{given[OBJECT_STORE_VARIABLE].rstrip('/')}/"
+    if here.startswith(there) or there.startswith(here):
+        raise ConfigurationError(f"{LAKE_URL_VARIABLE}: expected another place than that of the objects, {there}, found {here}")
+    try:
+        return ServerLake(parse_postgres_address(catalog_url), schema, url)
+    except PostgresAddressError as error:
+        raise ConfigurationError(f"{CATALOG_URL_VARIABLE}: {error}") from error
 
 
 def _read_webhook(given: dict[str, str]) -> Webhook | None:
@@ -175,14 +223,27 @@ def read_project(environment: Environment) -> Project:
     return load_project(environment.config, environment.variables)
 
 
-def embedded_resources(environment: Environment, project: Project) -> dict[str, Any]:
-    """Everything in one folder; nothing is opened before it is used."""
+def lake_place(environment: Environment) -> LakePlace:
+    """Where the lakehouse lies; spilled rows and the marks of live runs lie in the home in any case."""
+    folder, lake = environment.home / "lake", environment.lake
+    if lake is None:
+        return EmbeddedPlace(folder)
+    from resources.s3_object_store import open_s3_object_store
+    from resources.server_place import ServerPlace
+
+    address, endpoint = urlsplit(lake.url), environment.object_store_endpoint
+    data = open_s3_object_store(address.netloc, address.path.strip("/"), endpoint)
+    return ServerPlace(folder, lake.catalog, lake.schema, data, endpoint)
+
+
+def resources_of(environment: Environment, project: Project) -> dict[str, Any]:
+    """The resources of the graph by role, the same in every environment; nothing is opened before it is used."""
     master_keys = _open_master_keys(environment)
     timings = Timings()
     object_store = TimedObjectStore(open_object_store(environment.object_store_url, environment.object_store_endpoint), timings)
     return {
         "project": project,
-        "lakehouse": Lakehouse(environment.home / "lake", list(TABLES.values()), timings=timings),
+        "lakehouse": Lakehouse(lake_place(environment), list(TABLES.values()), timings=timings),
         "object_store": EncryptedObjectStore(object_store, KeyRing(object_store, master_keys), SEALED_PREFIXES),
         "backups": _open_backups(environment, master_keys, timings),
         "master_keys": master_keys,
@@ -258,7 +319,7 @@ def _open_language_model(environment: Environment, project: Project) -> Language
         raise ConfigurationError(f"labeling.llm.url: {error}") from error
 
 
-RESOURCES: dict[str, Callable[[Environment, Project], dict[str, Any]]] = {"embedded": embedded_resources}
+RESOURCES: dict[str, Callable[[Environment, Project], dict[str, Any]]] = {"embedded": resources_of, "server": resources_of}
 
 
 def build_resources(environment: Environment, project: Project) -> dict[str, Any]:

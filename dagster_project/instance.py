@@ -3,11 +3,13 @@
 import os
 import time
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import dagster as dg
 from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 
 from assets.tags import GPU_POOL, LAKE_POOL
+from dagster_project.configuration import ConfigurationError
 from dagster_project.environments import Environment
 from resources import liveness
 from resources.lakehouse import Lakehouse
@@ -26,15 +28,23 @@ run_monitoring:
   free_slots_after_run_end_seconds: 60
 run_retries:
   enabled: false
-event_log_storage:  # Dagster's own files and SQL, with connections that stay open: several times faster steps
-  module: resources.event_storage
-  class: PooledSqliteEventLogStorage
-  config: {}
-retention:
+{storage}retention:
   schedule:
     purge_after_days: 30
   sensor:
-    purge_after_days: {skipped: 3, failure: 30, success: 30}
+    purge_after_days: {{skipped: 3, failure: 30, success: 30}}
+"""
+SQLITE_STORAGE = """event_log_storage:  # Dagster's own files and SQL, with connections that stay open: several times faster steps
+  module: resources.event_storage
+  class: PooledSqliteEventLogStorage
+  config: {}
+"""
+POSTGRES_STORAGE = """storage:  # the address stays in the environment
+  custom:
+    module: resources.postgres_storage
+    class: Psycopg2Storage
+    config:
+      postgres_url: {env: TEXTMILL_CATALOG_URL}
 """
 GRACE_SECONDS = 120.0
 
@@ -48,12 +58,19 @@ class SetupReport:
 
 
 def open_instance(environment: Environment) -> dg.DagsterInstance:
-    """Dagster's storage in the environment's home."""
+    """Dagster's storage: in the environment's home, or in Postgres.
+
+    Raises:
+        ConfigurationError: It is to be in Postgres, and the extra `server` is missing.
+    """
+    if environment.lake is not None and find_spec("dagster_postgres") is None:
+        raise ConfigurationError("TEXTMILL_ENV=server: expected the package dagster-postgres, found none; install textmill[server]")
     home = environment.dagster_home
     home.mkdir(parents=True, exist_ok=True, mode=0o700)
     settings = home / "dagster.yaml"
     if not settings.exists():
-        settings.write_text(DAGSTER_YAML, encoding="utf-8")
+        storage = SQLITE_STORAGE if environment.lake is None else POSTGRES_STORAGE
+        settings.write_text(DAGSTER_YAML.format(storage=storage), encoding="utf-8")
     os.environ["DAGSTER_HOME"] = str(home)
     return dg.DagsterInstance.get()
 

@@ -66,7 +66,7 @@ def restore(
         say([{"backup_id": found} for found in backups.ids()], as_json)
         return
     manifest = backups.find(backup_id)
-    objects = backups.restore(manifest, resources["lakehouse"].folder, resources["object_store"])
+    objects = backups.restore(manifest, resources["lakehouse"].place, resources["object_store"])
     resources["index"].clear()  # the next refresh fills it from the lakehouse
     erased = erase_again(resources)
     rows = sum(table.rows for table in manifest.tables.values())

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict
 
 from resources.lake_connection import CATALOG, DATA
 from resources.lake_copy import TableState, copy_catalog, read_table_states
+from resources.lake_place import DataFile, EmbeddedPlace, LakePlace
 from resources.lakehouse import Lakehouse
 from resources.object_store import CorruptObjectError, ObjectStore
 
@@ -155,7 +156,7 @@ class Backups:
                 made_at=now,
                 lake_files=lake_files,
                 objects=(*save_objects(saver, objects, folder / "object"),),
-                tables=read_table_states(folder / CATALOG, lakehouse.folder / DATA, folder / "spill"),
+                tables=read_table_states(folder / CATALOG, lakehouse.place, folder / "spill"),
             )
         differing = tuple(self.prove(manifest))
         if not differing:
@@ -171,28 +172,33 @@ class Backups:
         """
         with self._scratch_folder() as folder:
             self._restore_lake(manifest, folder)
-            found = read_table_states(folder / CATALOG, folder / DATA, folder / "spill")
+            found = read_table_states(folder / CATALOG, EmbeddedPlace(folder), folder / "spill")
             for file in manifest.objects:
                 self._fetch(file, folder / "object")
         return sorted(name for name in found.keys() | manifest.tables.keys() if found.get(name) != manifest.tables.get(name))
 
-    def restore(self, manifest: Manifest, lake_folder: Path, objects: ObjectStore) -> int:
+    def restore(self, manifest: Manifest, place: Path | LakePlace, objects: ObjectStore) -> int:
         """Bring a backup back; it can be cut short and done again. The catalog comes last, so that no row is seen before its bytes.
 
         The SHA-256 of every file is compared with the manifest: these are the bytes that were proven when the backup was made.
 
         Args:
             manifest: The backup.
-            lake_folder: Where the lakehouse is to lie; there must be none.
+            place: Where the lakehouse is to lie; there must be none. A path is a folder on a local disk.
             objects: Where the objects are to lie; those that are there stay.
 
         Returns:
             How many objects were brought back.
 
         Raises:
-            BackupError: There is a lakehouse.
+            BackupError: There is a lakehouse, or the place is not a folder.
             CorruptObjectError: A blob is damaged.
         """
+        if not isinstance(place, Path | EmbeddedPlace):
+            raise BackupError(
+                f"expected a folder to restore into, found {place.describe()}; restore with TEXTMILL_ENV=embedded, see docs/servers.md"
+            )
+        lake_folder = place if isinstance(place, Path) else place.folder
         if (lake_folder / CATALOG).exists():
             raise BackupError(f"expected no lakehouse in {lake_folder}, found one; move the folder away first")
         with self._scratch_folder() as folder:
@@ -263,14 +269,14 @@ class Backups:
             yield Path(name)
 
 
-def save_lake(saver: Saver, folder: Path, catalog: Path, data_files: Sequence[Path]) -> Iterator[SavedFile]:
-    """Save the files of a lakehouse: a copy of its catalog, its data files, the secret of pseudonyms if it lies there."""
-    files = {CATALOG: catalog} | {path.relative_to(folder).as_posix(): path for path in data_files}
-    if (folder / PSEUDONYM_KEY).exists():
-        files[PSEUDONYM_KEY] = folder / PSEUDONYM_KEY
+def save_lake(saver: Saver, folder: Path, catalog: Path, data_files: Sequence[DataFile]) -> Iterator[SavedFile]:
+    """Save the files of a lakehouse: a copy of its catalog, its data files, the secret of pseudonyms if it lies in its local folder."""
+    files = {CATALOG: catalog} | ({PSEUDONYM_KEY: folder / PSEUDONYM_KEY} if (folder / PSEUDONYM_KEY).exists() else {})
     for name, path in files.items():
         stat = path.stat()
         yield saver.save(name, f"{stat.st_size}:{stat.st_mtime_ns}", partial(Path, path))
+    for file in data_files:
+        yield saver.save(f"{DATA}/{file.path}", file.fingerprint, file.bring)
 
 
 def save_objects(saver: Saver, objects: ObjectStore, passing: Path) -> Iterator[SavedFile]:

@@ -4,15 +4,12 @@ No row goes: superseded increments are rows like others, and stay. Data sets and
 touches; so whatever one of them was made from can still be read. Deleting the rows of somebody who wants them gone is not done here.
 """
 
-import sqlite3
-from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
 import duckdb
 
-from resources.lake_connection import CATALOG
 from resources.lake_copy import TABLES_SQL, TableState, read_table_state
 from resources.lakehouse import Lakehouse, LakehouseError
 
@@ -108,7 +105,5 @@ def describe(before: TableState, after: TableState) -> str:
 
 def vacuum_catalog(lakehouse: Lakehouse) -> int:
     """Give the room of what left the catalog back, and overwrite it; returns the bytes of the catalog."""
-    catalog = lakehouse.folder / CATALOG
-    with lakehouse.session(), closing(sqlite3.connect(catalog)) as opened:
-        opened.execute("VACUUM")
-    return catalog.stat().st_size
+    with lakehouse.session():
+        return lakehouse.place.vacuum()

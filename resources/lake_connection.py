@@ -1,7 +1,7 @@
-"""Opening the lakehouse: DuckDB, its extensions, the attached DuckLake, and the folder that all of it lies in.
+"""Opening the lakehouse: DuckDB, its extensions, an attached DuckLake, and the local folder of spilled rows.
 
 What belongs here: the process side of one connection (settings, extension files, spill files, conversions) and the errors of the
-lakehouse. What the lakehouse holds: `lake_tables.py`. Who may use the connection and when: `lakehouse.py`.
+lakehouse. Where it lies: `lake_place.py`. What the lakehouse holds: `lake_tables.py`. Who may use the connection and when: `lakehouse.py`.
 """
 
 import importlib.resources
@@ -25,6 +25,9 @@ CATALOG, DATA, LOCK = "catalog.sqlite", "data", "lake.lock"
 """In the folder of a lakehouse."""
 TRANSIENT_ERRORS = ("database is locked", "conflict", "busy")
 
+CREDENTIAL_SETTINGS = ("s3_access_key_id", "s3_secret_access_key", "s3_session_token")
+"""httpfs copies them from the environment to where any statement can read them; what is needed of them is given as a secret."""
+
 _numbers = itertools.count(1)
 
 
@@ -36,30 +39,17 @@ class ConcurrentIncrementError(LakehouseError):
     """Somebody else wrote the same asset in the meantime; running again finds the new state."""
 
 
-def connect(folder: Path, memory_limit: str, spill: Path, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:
-    """A DuckDB of its own with the lakehouse attached as `lake`.
+def attach_catalog_file(connection: duckdb.DuckDBPyConnection, catalog: Path, data: str, *options: str) -> None:
+    """Attach a lakehouse with a SQLite catalog as `lake`.
+
+    The catalog remembers where its files lay when it was made; they may have been moved since.
 
     Args:
-        folder: The lakehouse.
-        memory_limit: Memory that DuckDB may take before it spills, as DuckDB writes it.
-        spill: Folder for spilled rows, of this connection alone: DuckDB names its spill files alike in every process.
-        read_only: Nothing can be written; there must be a lakehouse.
+        connection: To attach to.
+        catalog: The file.
+        data: Folder of the data files, as DuckDB names it.
+        options: Further options of ATTACH.
     """
-    (folder / DATA).mkdir(parents=True, exist_ok=True, mode=0o700)
-    connection = open_duckdb(memory_limit, spill)
-    catalog = folder / CATALOG
-    _attach(connection, catalog, folder / DATA, "ENCRYPTED", "DATA_INLINING_ROW_LIMIT 0", *(["READ_ONLY"] if read_only else []))
-    catalog.chmod(0o600)  # it holds the file keys, and per column the smallest and the largest value, in clear
-    return connection
-
-
-def attach_for_reading(connection: duckdb.DuckDBPyConnection, catalog: Path, data: Path) -> None:
-    """Attach a lakehouse that nobody writes as `lake`, from a catalog and a folder of data files, wherever they lie."""
-    _attach(connection, catalog, data, "READ_ONLY")
-
-
-def _attach(connection: duckdb.DuckDBPyConnection, catalog: Path, data: Path, *options: str) -> None:
-    """Attach a lakehouse as `lake`. The catalog remembers where its files lay when it was made; they may have been moved since."""
     path = f"DATA_PATH '{quoted(data)}', OVERRIDE_DATA_PATH true"
     connection.execute(f"ATTACH 'ducklake:sqlite:{quoted(catalog)}' AS lake ({', '.join([path, *options])})")
 
@@ -74,6 +64,8 @@ def open_duckdb(memory_limit: str, spill: Path) -> duckdb.DuckDBPyConnection:
     connection = duckdb.connect(":memory:", config=settings)
     for name in EXTENSIONS:
         connection.load_extension(str(extension_file(name)))
+    for name in CREDENTIAL_SETTINGS:
+        connection.execute(f"SET {name} = ''")
     connection.execute("SET TimeZone = 'UTC'")
     return connection
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import duckdb
 
-from resources.lake_connection import CATALOG, DATA, LakehouseError, attach_for_reading, open_duckdb
+from resources.lake_connection import LakehouseError, open_duckdb
+from resources.lake_place import DataFile, LakePlace
 from resources.lakehouse import Lakehouse
 
 NAMED_FILES_SQL = "SELECT path FROM ducklake_data_file UNION ALL SELECT path FROM ducklake_delete_file"
@@ -33,7 +34,7 @@ class TableState:
     content: str
 
 
-def copy_catalog(lakehouse: Lakehouse, target: Path) -> list[Path]:
+def copy_catalog(lakehouse: Lakehouse, target: Path) -> list[DataFile]:
     """Copy the catalog of this moment, while nobody writes.
 
     Args:
@@ -48,28 +49,28 @@ def copy_catalog(lakehouse: Lakehouse, target: Path) -> list[Path]:
     """
     target.touch(mode=0o600)
     with lakehouse.session():
-        with closing(sqlite3.connect(lakehouse.folder / CATALOG)) as source, closing(sqlite3.connect(target)) as copy:
-            source.backup(copy)
-            named = {Path(path).name for (path,) in copy.execute(NAMED_FILES_SQL)}
-        found = {path.name: path for path in (lakehouse.folder / DATA).rglob("*.parquet")}
+        lakehouse.place.copy_catalog(target)
+        found = lakehouse.place.data_files()
+    with closing(sqlite3.connect(target)) as copy:
+        named = {Path(path).name for (path,) in copy.execute(NAMED_FILES_SQL)}
     if missing := sorted(named - set(found)):
         raise LakehouseError(
-            f"Expected {missing[0]} below {lakehouse.folder / DATA}, as the catalog names it; {len(missing)} files are missing. "
+            f"Expected {missing[0]} below {lakehouse.place.data_url}, as the catalog names it; {len(missing)} files are missing. "
             "Restore a backup."
         )
     return [found[name] for name in sorted(named)]
 
 
-def read_table_states(catalog: Path, data: Path, spill: Path) -> dict[str, TableState]:
+def read_table_states(catalog: Path, place: LakePlace, spill: Path) -> dict[str, TableState]:
     """What every table of a lakehouse holds, by name; nothing of the lakehouse is written.
 
     Args:
-        catalog: Its catalog, which nobody writes meanwhile.
-        data: The folder of its data files.
+        catalog: A copy of its catalog, which nobody writes meanwhile.
+        place: Where its data files lie.
         spill: Folder for spilled rows.
     """
     with open_duckdb("2GB", spill) as connection:
-        attach_for_reading(connection, catalog, data)
+        place.attach_copy(connection, catalog)
         return {name: read_table_state(connection, name) for (name,) in connection.execute(TABLES_SQL).fetchall()}
 
 

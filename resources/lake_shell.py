@@ -12,19 +12,9 @@ from typing import Self
 import duckdb
 import pandas as pd
 from duckdb import StatementType
-from filelock import FileLock
 
-from resources.lake_connection import (
-    CATALOG,
-    DATA,
-    LOCK,
-    LakehouseError,
-    claim_spill_folder,
-    connect,
-    quoted,
-    release_spill_folder,
-    to_pandas,
-)
+from resources.lake_connection import LakehouseError, claim_spill_folder, release_spill_folder, to_pandas
+from resources.lake_place import EmbeddedPlace, LakePlace, allowed_directories_sql, connect
 
 ASKING = (StatementType.SELECT, StatementType.EXPLAIN)
 
@@ -35,26 +25,28 @@ class LakeShell:
     Each statement has the lakehouse to itself, as every reader and writer; between statements nobody waits.
     """
 
-    def __init__(self, folder: Path, memory_limit: str = "2GB") -> None:
+    def __init__(self, place: Path | LakePlace, memory_limit: str = "2GB") -> None:
         """Opens it.
 
         Args:
-            folder: The lakehouse.
+            place: The lakehouse; a path is a folder on a local disk.
             memory_limit: Memory that DuckDB may take before it spills, as DuckDB writes it.
 
         Raises:
             LakehouseError: There is no lakehouse.
         """
-        if not (folder / CATALOG).is_file():
-            raise LakehouseError(f"Expected a lakehouse in {folder}, found none. `textmill run refresh` makes one.")
-        self._lock = FileLock(folder / LOCK)
-        with ExitStack() as stack, self._lock:
-            spill = claim_spill_folder(folder)
+        place = EmbeddedPlace(place) if isinstance(place, Path) else place
+        if not place.exists():
+            raise LakehouseError(f"Expected a lakehouse in {place.describe()}, found none. `textmill run refresh` makes one.")
+        self._lock = place.lock()
+        with ExitStack() as stack, self._lock.acquire(timeout=-1):
+            stack.callback(place.close)
+            spill = claim_spill_folder(place.folder)
             stack.callback(release_spill_folder, spill)
-            self._connection = connect(folder, memory_limit, spill, read_only=True)
+            self._connection = connect(place, memory_limit, spill, read_only=True)
             stack.callback(self._connection.close)
             for statement in (
-                f"SET allowed_directories = ['{quoted(folder / DATA)}/', '{quoted(spill)}/']",
+                allowed_directories_sql(place, spill),
                 "SET enable_external_access = false",
                 "USE lake.published",
                 "SET lock_configuration = true",
@@ -91,7 +83,7 @@ class LakeShell:
             if len(kinds) != 1 or kinds[0] not in ASKING:
                 found = ", ".join(kind.name for kind in kinds) or "none"
                 raise LakehouseError(f"Expected one statement that asks (SELECT, FROM, SHOW, DESCRIBE, EXPLAIN), found {found}.")
-            with self._lock:
+            with self._lock.acquire(timeout=-1):
                 return to_pandas(self._connection.execute(sql))
         except duckdb.Error as error:
             raise LakehouseError(str(error)) from error

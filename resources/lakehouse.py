@@ -17,23 +17,21 @@ from typing import TypeVar
 
 import duckdb
 import pandas as pd
-from filelock import FileLock, Timeout
+from filelock import Timeout
 
+from resources.lake_connection import ConcurrentIncrementError as ConcurrentIncrementError
+from resources.lake_connection import LakehouseError as LakehouseError
 from resources.lake_connection import (
-    LOCK,
     claim_spill_folder,
-    connect,
     is_transient,
     published_scope,
-    refuse_network_file_system,
     release_spill_folder,
     spool,
     spooled_rows,
     temporary_name,
     to_pandas,
 )
-from resources.lake_connection import ConcurrentIncrementError as ConcurrentIncrementError
-from resources.lake_connection import LakehouseError as LakehouseError
+from resources.lake_place import EmbeddedPlace, LakePlace, connect
 from resources.lake_tables import TABLE_FACTS, TableSpec, create_missing_tables, table_facts_sql
 from resources.ledger import Increment, State, find_increments, insert_timings, read_facts, set_state
 from resources.timings import Timings
@@ -47,20 +45,34 @@ Result = TypeVar("Result")
 
 
 class Lakehouse:
-    """One lakehouse on local disk: a SQLite catalog and a folder of encrypted Parquet files.
+    """One lakehouse: a catalog and encrypted Parquet files, in a folder or on servers.
 
-    Access is serialized by a file lock and kept short, because a SQLite catalog refuses writers while anybody reads.
+    Access is serialized by a lock and kept short: a SQLite catalog refuses writers while anybody reads, and an increment is checked
+    against the ledger and committed without anybody in between.
+
+    Args:
+        place: Where it lies; a path is a folder on a local disk.
+        tables: The tables that it holds.
+        memory_limit: Memory that DuckDB may take before it spills, as DuckDB writes it.
+        timings: Counts its reads and writes.
     """
 
-    def __init__(self, folder: Path, tables: Sequence[TableSpec], memory_limit: str = "2GB", timings: Timings | None = None) -> None:
-        self.folder = folder
+    def __init__(
+        self, place: Path | LakePlace, tables: Sequence[TableSpec], memory_limit: str = "2GB", timings: Timings | None = None
+    ) -> None:
+        self.place = EmbeddedPlace(place) if isinstance(place, Path) else place
         self.timings = timings or Timings()
         self.tables = {table.name: table for table in tables}
         self._memory_limit = memory_limit
         self._thread_lock = threading.RLock()
-        self._lock = FileLock(folder / LOCK, thread_local=False)
+        self._lock = self.place.lock()
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._spill: Path | None = None
+
+    @property
+    def folder(self) -> Path:
+        """Folder of this machine for spilled rows and the marks of live runs; embedded, everything lies there."""
+        return self.place.folder
 
     @property
     def runs_folder(self) -> Path:
@@ -72,12 +84,10 @@ class Lakehouse:
         """The connection, with the lakehouse to oneself. Keep it short: everybody else waits.
 
         Raises:
-            LakehouseError: The lock could not be had, or the lakehouse lies on a network file system.
+            LakehouseError: The lock could not be had, or the place does not suit or cannot be reached.
         """
         if self._connection is None:
-            refuse_network_file_system(self.folder)
-            self.folder.mkdir(parents=True, exist_ok=True)
-            self.folder.chmod(0o700)
+            self.place.prepare()
         try:
             with ExitStack() as held:
                 with self.timings.observe(PLACE, "wait"):
@@ -86,7 +96,7 @@ class Lakehouse:
                 yield self._open()
         except Timeout as error:
             raise LakehouseError(
-                f"Expected the lock of {self.folder} within {LOCK_TIMEOUT_SECONDS:.0f} s, found it held by another process. "
+                f"Expected the lock of {self.place.describe()} within {LOCK_TIMEOUT_SECONDS:.0f} s, found it held by another process. "
                 "Wait for that process or end it."
             ) from error
 
@@ -97,6 +107,10 @@ class Lakehouse:
             connection.execute("BEGIN")
             try:
                 yield connection
+                if not self._lock.is_locked:
+                    raise LakehouseError(
+                        f"Expected to hold the lock of {self.place.describe()} until the commit, found it lost; run again."
+                    )
                 connection.execute("COMMIT")
             except BaseException:
                 self._abandon()
@@ -109,14 +123,13 @@ class Lakehouse:
         Raises:
             LakehouseError: A backup or a compaction takes longer than one waits.
         """
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         try:
-            with FileLock(self.folder / "files.lock", thread_local=False).acquire(timeout=LOCK_TIMEOUT_SECONDS):
+            with self.place.files_lock().acquire(timeout=LOCK_TIMEOUT_SECONDS):
                 yield
         except Timeout as error:
             raise LakehouseError(
-                f"Expected the lock of the files of {self.folder} within {LOCK_TIMEOUT_SECONDS:.0f} s, found a backup or a compaction "
-                "that holds it. Wait for its end and try again."
+                f"Expected the lock of the files of {self.place.describe()} within {LOCK_TIMEOUT_SECONDS:.0f} s, "
+                "found a backup or a compaction that holds it. Wait for its end and try again."
             ) from error
 
     def close(self) -> None:
@@ -127,6 +140,7 @@ class Lakehouse:
             if self._spill is not None:
                 release_spill_folder(self._spill)
             self._connection, self._spill = None, None
+            self.place.close()
 
     def read(
         self, sql: str, parameters: Mapping[str, object] | None = None, frames: Mapping[str, pd.DataFrame] | None = None
@@ -269,7 +283,7 @@ class Lakehouse:
             return self._connection
         self._spill = claim_spill_folder(self.folder)
         try:
-            self._connection = connect(self.folder, self._memory_limit, self._spill)
+            self._connection = connect(self.place, self._memory_limit, self._spill)
             create_missing_tables(self._connection, list(self.tables.values()))
         except BaseException:
             self.close()

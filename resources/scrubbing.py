@@ -5,15 +5,13 @@ every older snapshot is given up, files that nothing names any more are deleted,
 from what is left, and the catalog is written anew. Does not belong here: which rows go (`services/erasure.py`).
 """
 
-import sqlite3
-from contextlib import closing
 from datetime import UTC, datetime
 
 import duckdb
 import pandas as pd
 
 from resources.compaction import EXPIRE_SQL, vacuum_catalog
-from resources.lake_connection import CATALOG, to_arrow
+from resources.lake_connection import to_arrow
 from resources.lake_copy import TABLES_SQL
 from resources.lakehouse import Lakehouse
 from resources.ledger import LEDGER_TABLES
@@ -92,8 +90,5 @@ def scrub(lakehouse: Lakehouse) -> None:
         lakehouse.remove_orphans()
         with lakehouse.session():
             lakehouse.close()  # what it remembers of the catalog's statistics goes with it
-            with closing(sqlite3.connect(lakehouse.folder / CATALOG)) as catalog, catalog:
-                catalog.execute("PRAGMA secure_delete = ON")
-                catalog.execute(STALE_STATISTICS_SQL)
-                catalog.execute(NARROW_SQL)
+            lakehouse.place.execute_in_catalog([STALE_STATISTICS_SQL, NARROW_SQL])
         vacuum_catalog(lakehouse)

@@ -11,7 +11,6 @@ from pathlib import Path
 import pandas as pd
 
 from resources.backups import Backups
-from resources.lake_connection import CATALOG, DATA
 from resources.lake_copy import TABLES_SQL
 from resources.lakehouse import Lakehouse
 from resources.object_store import ObjectStore
@@ -43,9 +42,9 @@ def measure_lake(lakehouse: Lakehouse) -> LakeSizes:
     with lakehouse.session() as connection:
         tables = tuple(name for (name,) in connection.execute(TABLES_SQL).fetchall())
         found = [row for table in tables for row in connection.execute(FILES_SQL, {"table": table}).fetchall()]
-        on_disk = folder_bytes(lakehouse.folder / DATA)
+        stored = lakehouse.place.data_bytes()
     files = pd.DataFrame(found, columns=["table_name", "size_bytes"]).astype({"size_bytes": "int64"})
-    return LakeSizes(tables, files, on_disk - int(files["size_bytes"].sum()), (lakehouse.folder / CATALOG).stat().st_size)
+    return LakeSizes(tables, files, stored - int(files["size_bytes"].sum()), lakehouse.place.catalog_bytes())
 
 
 def object_bytes(store: ObjectStore) -> Counter[str]:

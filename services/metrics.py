@@ -12,7 +12,6 @@ from prometheus_client.registry import Collector
 
 from assets.storage.figures import FRESHNESS_SQL
 from resources.compaction import measure_files
-from resources.lake_connection import CATALOG
 from resources.lakehouse import Lakehouse, LakehouseError
 from resources.search_index import SearchIndex
 from resources.storage_sizes import index_bytes
@@ -65,7 +64,7 @@ class StorageMetrics(Collector):
             times.add_metric([row["source"]], row["newest"].timestamp())
         yield from (documents, times)
         yield gauge("textmill_lakehouse_files", "Data files of the present tables.", files)
-        catalog = (self._lakehouse.folder / CATALOG).stat().st_size
+        catalog = self._lakehouse.place.catalog_bytes()
         sizes = GaugeMetricFamily("textmill_lakehouse_bytes", "Bytes of the present tables, and of the catalog.", labels=["part"])
         sizes.add_metric(["tables"], size)
         sizes.add_metric(["catalog"], catalog)

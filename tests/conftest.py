@@ -1,6 +1,7 @@
 """What tests of the whole graph share: a small project over files, its resources in a temporary folder, and how to run a job."""
 
 import json
+import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ from assets.project import Project
 from dagster_project.definitions import build_definitions
 from dagster_project.environments import Environment, build_resources, read_environment
 from dagster_project.jobs import partition_range_tags
+from dagster_project.local_servers import run_local_servers
 from dagster_project.runs import RunOutcome, run_job, summarize
 from resources.labeling_server import LabelingServerError
 
@@ -101,6 +103,13 @@ class Platform:
         """Published rows of some columns, sorted."""
         frame = self.lakehouse.read(f"SELECT {', '.join(columns)} FROM {table}")
         return sorted(tuple(row) for row in frame.itertuples(index=False))
+
+
+@pytest.fixture(scope="session")
+def local_servers():
+    """A real Postgres and a real S3, stopped in the end. Their folder has a short name: a Unix socket lies in it."""
+    with tempfile.TemporaryDirectory(prefix="textmill-", ignore_cleanup_errors=True) as folder, run_local_servers(Path(folder)) as servers:
+        yield servers
 
 
 @pytest.fixture(scope="session")

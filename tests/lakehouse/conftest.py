@@ -1,5 +1,6 @@
 """What the lakehouse's tests share: a chain of three tables a -> b -> c, and how to run and audit one step of it."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -18,13 +19,31 @@ from assets.quality.suites import suite
 from assets.schemas import Column, Table
 from resources.increments import increment
 from resources.lake_connection import open_duckdb
+from resources.lake_place import EmbeddedPlace, LakePlace
 from resources.lakehouse import Lakehouse
+from resources.postgres_address import parse_postgres_address
+from resources.s3_object_store import open_s3_object_store
+from resources.server_place import ServerPlace
 
 COLUMNS = (Column("key", "VARCHAR", "Identifies a row."), Column("text", "VARCHAR", "Some text."))
 A = Table("a", "a", "One row per text.", COLUMNS, ("key",))
 B = Table("b", "b", "One row per text of a, in capitals.", COLUMNS, ("key",))
 C = Table("c", "c", "One row per text of b, reversed.", COLUMNS, ("key",))
 CHAIN = (A, B, C)
+
+
+SERVERS_VARIABLE = "TEXTMILL_TEST_SERVERS"
+
+
+def place_at(folder: Path) -> LakePlace:
+    """A lakehouse of its own for each folder: in it, or on the servers that a variable of the process names."""
+    servers = json.loads(os.environ.get(SERVERS_VARIABLE, "{}"))
+    if not servers:
+        return EmbeddedPlace(folder)
+    name = f"t{hashlib.sha256(str(folder).encode()).hexdigest()[:20]}"
+    endpoint = servers["TEXTMILL_OBJECT_STORE_ENDPOINT"]
+    data = open_s3_object_store("textmill", f"tests/{name}", endpoint)
+    return ServerPlace(folder, parse_postgres_address(servers["TEXTMILL_CATALOG_URL"]), name, data, endpoint)
 
 
 class SmallLakehouse(Lakehouse):
@@ -35,7 +54,7 @@ class SmallLakehouse(Lakehouse):
     def _open(self):
         if self._connection is not None:
             return self._connection
-        with patch("resources.lake_connection.open_duckdb", self._reuse):
+        with patch("resources.lake_place.open_duckdb", self._reuse):
             return super()._open()
 
     def _reuse(self, memory_limit: str, spill: Path):
@@ -63,12 +82,12 @@ class Chain:
     runs: int = 0
 
     def __post_init__(self):
-        self.lakehouse = SmallLakehouse(self.folder, self.tables)
+        self.lakehouse = SmallLakehouse(place_at(self.folder), self.tables)
 
     def reopened(self) -> Lakehouse:
         """The same lakehouse as another process would see it."""
         self.lakehouse.close()
-        self.lakehouse = SmallLakehouse(self.folder, self.tables)
+        self.lakehouse = SmallLakehouse(place_at(self.folder), self.tables)
         return self.lakehouse
 
     def new_run(self) -> str:
@@ -115,8 +134,26 @@ class Chain:
         return [found.state for found in self.lakehouse.increments(asset)]
 
 
+@pytest.fixture(params=["embedded", "server"])
+def kind(request):
+    """In which environment a test runs: in each, unless its module says otherwise with a fixture of this name."""
+    return request.param
+
+
 @pytest.fixture
-def chain(tmp_path):
+def environment(kind, request, monkeypatch):
+    """Leads lakehouses to a folder or to servers."""
+    monkeypatch.delenv(SERVERS_VARIABLE, raising=False)
+    if kind == "server":
+        variables = request.getfixturevalue("local_servers").variables()
+        monkeypatch.setenv(SERVERS_VARIABLE, json.dumps(variables))
+        for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
+            monkeypatch.setenv(name, variables[name])
+    return kind
+
+
+@pytest.fixture
+def chain(tmp_path, environment):
     """An empty chain."""
     made = Chain(tmp_path / "lake")
     yield made
@@ -124,7 +161,7 @@ def chain(tmp_path):
 
 
 @pytest.fixture
-def chain_of(tmp_path):
+def chain_of(tmp_path, environment):
     """Makes a chain over other tables."""
     made: list[Chain] = []
 

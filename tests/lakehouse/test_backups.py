@@ -17,6 +17,12 @@ ROWS = pd.DataFrame({"key": ["a", "b"], "text": TEXTS})
 MORE = pd.DataFrame({"key": ["c", "d"], "text": ["another", "另一条"]})
 
 
+@pytest.fixture
+def kind():
+    """These are about files of a folder; on servers: `test_server_place.py`."""
+    return "embedded"
+
+
 def sealed_store(folder, prefixes, key="a-master-secret-0001"):
     inner = LocalObjectStore(folder)
     return EncryptedObjectStore(inner, KeyRing(inner, MasterKeys(folder / "none", key)), prefixes)

@@ -14,6 +14,12 @@ TEXTS = ["first", "第二", "third", "第四", "fifth"]
 
 
 @pytest.fixture
+def kind():
+    """These are about files of a folder; on servers: `test_server_place.py`."""
+    return "embedded"
+
+
+@pytest.fixture
 def filled(chain):
     """Five increments in a, rebuilt once in b: superseded rows and current ones."""
     for number, text in enumerate(TEXTS):

@@ -11,6 +11,12 @@ ROWS = pd.DataFrame({"key": ["a", "b", "c", "d"], "text": ["0 first", *SECRETS, 
 
 
 @pytest.fixture
+def kind():
+    """These are about a SQLite catalog; on servers: `test_server_place.py`."""
+    return "embedded"
+
+
+@pytest.fixture
 def written(chain):
     """A chain that holds the secrets in two tables, one increment approved, one rejected."""
     chain.put("a", ROWS)

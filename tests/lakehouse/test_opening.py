@@ -17,6 +17,12 @@ NOTES = Table("notes", "notes", "One row per note.", (KEY, TEXT), ("key",))
 LANGUAGE = Column("language", "VARCHAR", "Language.", nullable=True)
 
 
+@pytest.fixture
+def kind():
+    """These are about folders; on servers: `test_server_place.py`."""
+    return "embedded"
+
+
 @pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs"])
 def test_a_network_file_system_is_refused_before_anything_is_written(tmp_path, monkeypatch, kind):
     mounts = [SimpleNamespace(mountpoint="/", fstype="ext4"), SimpleNamespace(mountpoint=str(tmp_path), fstype=kind)]

@@ -118,7 +118,7 @@ def many(chain: Chain, asset: str, commits: int) -> dict:
 
 def spill(chain: Chain, seed: int) -> dict:
     """Read back more rows than fit into memory, while others do the same."""
-    lakehouse = Lakehouse(chain.folder, chain.tables, memory_limit="120MB")
+    lakehouse = Lakehouse(chain.lakehouse.place, chain.tables, memory_limit="120MB")
     sql = f"SELECT i, hash(i + {seed})::VARCHAR || repeat('x', 40) AS word FROM range(1500000) r(i)"
     seen = good = 0
     for batch in lakehouse.read_batches(sql, 250_000):

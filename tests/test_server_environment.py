@@ -1,0 +1,111 @@
+"""The environment `server` on a real Postgres and a real S3: the graph, Dagster's own storage, tokens, and what is refused."""
+
+from datetime import timedelta
+
+import pytest
+
+from dagster_project import instance as module
+from dagster_project.configuration import ConfigurationError
+from dagster_project.environments import open_access, read_environment
+from dagster_project.instance import open_instance, set_up
+from resources.audit_log import Access
+from resources.lake_shell import LakeShell
+
+SERVERS = {
+    "TEXTMILL_ENV": "server",
+    "TEXTMILL_CATALOG_URL": "postgresql://u:secret-8315@h/d",
+    "TEXTMILL_LAKE_URL": "s3://b/lake",
+    "TEXTMILL_OBJECT_STORE_URL": "s3://b/objects",
+}
+RECORDS = [
+    {"id": "1", "text": "I am very happy with this phone, it works well and looks good.", "ratings": [3, 4, 3]},
+    {"id": "2", "text": "这家酒店的房间很脏，服务员的态度也非常差，再也不会来了。", "ratings": [-3, -4, -3]},
+]
+
+
+@pytest.fixture
+def variables(local_servers, tmp_path, monkeypatch):
+    given = local_servers.variables("graph") | {"TEXTMILL_HOME": str(tmp_path / "home"), "TEXTMILL_CATALOG_SCHEMA": "graph"}
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    return given
+
+
+def test_a_project_goes_through_the_graph_and_everything_lies_on_the_servers(platform, variables, project_of, files_source):
+    environment = read_environment()
+    with open_instance(environment) as instance:
+        platform = type(platform)(environment, instance, None)
+        platform.configure(project_of([files_source("shop", RECORDS)]))
+        set_up(environment, platform.lakehouse)
+        outcome = platform.run("refresh")
+        assert outcome.succeeded
+        assert platform.rows("clean_documents", "external_id") == [("1",), ("2",)]
+        assert platform.rows("labeled_documents", "label") == [("negative",), ("positive",)]
+        assert len(instance.get_runs()) == 1
+        platform.lakehouse.close()
+        raw = [*platform.resources["object_store"].list("raw/")]
+        assert platform.resources["object_store"].url("").startswith("s3://textmill/graph/objects")
+        assert raw
+        with LakeShell(platform.lakehouse.place) as shell:
+            assert shell.ask("SELECT count(*) AS n FROM raw_documents")["n"].tolist() == [2]
+    settings = (environment.dagster_home / "dagster.yaml").read_text(encoding="utf-8")
+    assert "env: TEXTMILL_CATALOG_URL" in settings
+    password = environment.lake.catalog.url.password
+    written = [path for path in environment.home.rglob("*") if path.is_file() and password.encode() in path.read_bytes()]
+    assert written == []
+    assert not [path for path in environment.home.rglob("*.sqlite") if "access" not in path.parts]
+    assert not (environment.dagster_home / "history").exists()
+
+
+def test_tokens_and_audit_log_lie_in_postgres(variables):
+    environment = read_environment()
+    (store, log, _), (others, _, _) = open_access(environment), open_access(environment)
+    token, identity = store.create("王伟", "viewer", timedelta(days=1), ["shop"])
+    assert others.find(token) == identity
+    assert not (environment.home / "access" / "access.sqlite").exists()
+    access = Access("t1", "王伟", "viewer", "127.0.0.1", "GET", "/documents/1", "q=酒店", 200)
+    log.append(access)
+    log.append(access)
+    assert (log.verify().entries, log.verify().problems) == (2, [])
+    for opened in (store, log, others):
+        opened._open().dispose()
+
+
+def test_no_address_shows_its_password_and_the_project_file_cannot_name_it():
+    environment = read_environment(SERVERS)
+    assert "secret-8315" not in repr(environment)
+    assert "secret-8315" not in str(environment.variables)
+    assert environment.lake.schema == "textmill"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"TEXTMILL_ENV": "cloud"}, r"TEXTMILL_ENV: expected one of \['embedded', 'server'\], found 'cloud'"),
+        (
+            {"TEXTMILL_CATALOG_URL": "mysql://u:secret-8315@h/d"},
+            "TEXTMILL_CATALOG_URL: expected postgresql://user:password@host:port/database",
+        ),
+        (
+            {"TEXTMILL_LAKE_URL": "file:///lake"},
+            "TEXTMILL_LAKE_URL: expected s3://bucket/prefix with TEXTMILL_ENV=server, found 'file:///lake'",
+        ),
+        ({"TEXTMILL_OBJECT_STORE_URL": ""}, "TEXTMILL_OBJECT_STORE_URL: expected s3://bucket/prefix with TEXTMILL_ENV=server, found ''"),
+        (
+            {"TEXTMILL_LAKE_URL": "s3://b/objects/lake"},
+            "TEXTMILL_LAKE_URL: expected another place than that of the objects, s3://b/objects/",
+        ),
+        ({"TEXTMILL_CATALOG_SCHEMA": 'a"b'}, "TEXTMILL_CATALOG_SCHEMA: expected small letters, digits and _, found 'a\"b'"),
+    ],
+)
+def test_a_variable_that_does_not_do_is_named(changes, message):
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        read_environment(SERVERS | changes)
+    assert "secret-8315" not in str(caught.value)
+
+
+def test_a_missing_extra_is_named(monkeypatch, tmp_path):
+    monkeypatch.setattr(module, "find_spec", lambda name: None)
+    with pytest.raises(ConfigurationError, match=r"expected the package dagster-postgres, found none; install textmill\[server\]"):
+        open_instance(read_environment(SERVERS | {"TEXTMILL_HOME": str(tmp_path)}))
