@@ -11,13 +11,17 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    import psycopg
 
 Result = TypeVar("Result")
 
@@ -95,16 +99,23 @@ def _run_postgres(folder: Path) -> Iterator[str]:
     (folder / "pg_hba.conf").write_text(POSTGRES_ACCESS, encoding="utf-8")
     port, password = free_port(), secrets.token_hex(16)
     settings = [part for setting in POSTGRES_SETTINGS for part in ("-c", setting)]
-    command = [str(server.bin_path / "postgres"), "-D", str(folder), "-p", str(port), "-k", str(folder), *settings]
-    with _run(command, folder.with_suffix(".log"), signal.SIGINT, server.system_user):
-        with _await(
-            lambda: psycopg.connect(host=str(folder), port=port, user="postgres", autocommit=True), folder.with_suffix(".log")
-        ) as made:
-            if not made.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [USER]).fetchone():
-                made.execute(f"CREATE ROLE {USER} LOGIN")
-                made.execute(f"CREATE DATABASE {USER} OWNER {USER}")
-            made.execute(f"ALTER ROLE {USER} PASSWORD '{password}'")
-        yield f"postgresql://{USER}:{password}@127.0.0.1:{port}/{USER}"
+    log = folder.with_suffix(".log")
+    with tempfile.TemporaryDirectory(prefix="textmill-") as sockets:  # the path of a Unix socket must be short
+        if server.system_user:
+            shutil.chown(sockets, server.system_user)
+        command = [str(server.bin_path / "postgres"), "-D", str(folder), "-p", str(port), "-k", sockets, *settings]
+        with _run(command, log, signal.SIGINT, server.system_user):
+            _make_database(_await(lambda: psycopg.connect(host=sockets, port=port, user="postgres", autocommit=True), log), password)
+            yield f"postgresql://{USER}:{password}@127.0.0.1:{port}/{USER}"
+
+
+def _make_database(connection: "psycopg.Connection", password: str) -> None:
+    """Make the account and its database if need be, and give it the password of this start."""
+    with connection:
+        if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [USER]).fetchone():
+            connection.execute(f"CREATE ROLE {USER} LOGIN")
+            connection.execute(f"CREATE DATABASE {USER} OWNER {USER}")
+        connection.execute(f"ALTER ROLE {USER} PASSWORD '{password}'".encode())
 
 
 @contextmanager

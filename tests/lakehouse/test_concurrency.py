@@ -142,7 +142,7 @@ def test_two_partitions_of_one_asset_can_be_written_at_once(chain):
 
 def test_a_lock_that_is_held_too_long_is_named(chain, monkeypatch):
     monkeypatch.setattr("resources.lakehouse.LOCK_TIMEOUT_SECONDS", 0.05)
-    other = Lakehouse(type(chain.lakehouse.place)(chain.folder), chain.tables)
+    other = Lakehouse(chain.lakehouse.place, chain.tables)
     with (
         chain.lakehouse.session(),
         pytest.raises(LakehouseError, match=r"Expected the lock of .* within 0 s, found it held.*Wait for that process or end it"),

@@ -6,7 +6,8 @@ from collections import Counter
 
 from resources.lakehouse import Lakehouse
 
-KILLS = 30
+KILLS = {"embedded": 30, "server": 12}  # one takes two seconds on servers
+LEAST_ORPHANS = {"embedded": 1, "server": 0}  # so few kills need not hit a moment that leaves one: see test_server_place.py
 TABLES = ("a", "b", "c")
 
 
@@ -16,13 +17,19 @@ def expected_rows(source: list[tuple[str, str]]) -> dict[str, list[tuple[str, st
     return {"a": source, "b": upper, "c": [(key, text[::-1]) for key, text in upper if int(key) % 7 > 1]}
 
 
-def test_killed_and_restarted_processes_leave_the_tables_of_an_uninterrupted_run(chain, chain_of, workers, workers_at, record_property):
+def test_killed_and_restarted_processes_leave_the_tables_of_an_uninterrupted_run(
+    chain, chain_of, workers, workers_at, record_property, kind
+):
     ended, report = workers.run("work")
     assert ended == 0
     statements = report["statements"]
     chooser = random.Random(20250714)
     # Every statement of a pass has its turn to be the last in one of the three ways, spread evenly and then shuffled.
-    points = [(moment, 1 + (index * statements) // (KILLS // 3)) for index in range(KILLS // 3) for moment in ("before", "during", "after")]
+    points = [
+        (moment, 1 + (index * statements) // (KILLS[kind] // 3))
+        for index in range(KILLS[kind] // 3)
+        for moment in ("before", "during", "after")
+    ]
     chooser.shuffle(points)
     kills = Counter()
     for moment, number in points:
@@ -32,12 +39,12 @@ def test_killed_and_restarted_processes_leave_the_tables_of_an_uninterrupted_run
         kills[moment] += ended == -signal.SIGKILL
     record_property("kills", dict(kills))
     print(f"{kills.total()} kills among {statements} statements a pass: {dict(kills)}")
-    assert kills.total() == KILLS
+    assert kills.total() == KILLS[kind]
     assert workers.run("work")[0] == 0
     lakehouse = chain.lakehouse
     check_tables(chain)
     check_ledger(lakehouse)
-    check_orphans(chain, lakehouse)
+    check_orphans(chain, lakehouse, least=LEAST_ORPHANS[kind])
     uninterrupted = chain_of(folder="uninterrupted")
     with workers_at(uninterrupted.folder) as others:
         assert others.run("work", batches=len(chain.rows("a")) // 7)[0] == 0
@@ -72,11 +79,11 @@ def check_ledger(lakehouse: Lakehouse) -> None:
     assert doubled.empty
 
 
-def check_orphans(chain, lakehouse: Lakehouse) -> None:
+def check_orphans(chain, lakehouse: Lakehouse, least: int) -> None:
     before = tables_of(chain)
     removed = lakehouse.remove_orphans()
     print(f"{removed} orphaned files removed")
-    assert removed > 0
+    assert removed >= least
     assert tables_of(chain) == before
     assert lakehouse.remove_orphans() == 0
     assert tables_of(chain) == before
