@@ -110,7 +110,7 @@ def test_the_demo_is_a_good_project(tmp_path):
 
 
 def test_an_unknown_environment_lists_the_known_ones():
-    with pytest.raises(ConfigurationError, match=r"TEXTMILL_ENV: expected one of \['embedded'\], found 'moon'"):
+    with pytest.raises(ConfigurationError, match=r"TEXTMILL_ENV: expected one of \['embedded', 'server'\], found 'moon'"):
         read_environment({"TEXTMILL_ENV": "moon"})
 
 

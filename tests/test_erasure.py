@@ -243,7 +243,7 @@ def test_the_command_asks_first_and_prints_the_proof(filled, monkeypatch, tmp_pa
     run = CliRunner()
     asked = run.invoke(app, ["erase", f"document:{document_id}", "--reason", "request 12"], input="n\n")
     assert asked.exit_code == 1
-    assert "1 documents in 2 raw objects" in asked.output
+    assert "1 documents in 1 raw objects" in asked.output
     assert filled.rows("raw_documents WHERE external_id = '2'", "external_id")
     filled.lakehouse.close()
     done = run.invoke(app, ["erase", f"document:{document_id}", "--reason", "request 12", "--yes"])

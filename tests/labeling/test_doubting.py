@@ -5,6 +5,7 @@ import pytest
 
 from assets.answers import DOCUMENT_ID_FIELD
 from assets.label_studio import title_of
+from assets.labeling.doubting import cannot_judge
 from assets.labeling.sheets import Answer
 from assets.project import Project
 from dagster_project.label_commands import answered_by, keep
@@ -139,13 +140,11 @@ def test_spans_are_doubted_by_models_that_were_fine_tuned_without_them(platform,
     content["labeling"] |= {"min_human_votes": 1, "min_agreement": 0, "queue_mix": {"label_issue": 1.0}}
     content["cleaning"] |= {"near_duplicate_similarity": 1.0}
     content["training"] |= {"epochs": 1, "min_steps": 40, "learning_rate": 5e-4}
+    assert "set labeling.issue_models to fine_tuned" in cannot_judge(Project.model_validate(content))
+    content["labeling"] |= {"issue_models": "fine_tuned"}
     platform.configure(Project.model_validate(content))
     assert platform.run("refresh").failed_steps == {}
     assert platform.run("issues").failed_steps == {}
-    assert "set labeling.issue_models to fine_tuned" in metadata_of(platform, "label_issues")["issues"].value
-    content["labeling"] |= {"issue_models": "fine_tuned"}
-    platform.configure(Project.model_validate(content))
-    assert platform.run("issues", full_refresh=True).failed_steps == {}
     ((document_id,),) = platform.rows("clean_documents WHERE external_id = 'r77'", "document_id")
     assert document_id in [key for (key,) in platform.rows("label_issues WHERE suggested_label LIKE '%PLACE%'", "document_id")]
     assert document_id in [key for (key,) in platform.rows("labeling_queue", "document_id")]
