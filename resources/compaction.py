@@ -60,13 +60,18 @@ def compact(lakehouse: Lakehouse, expire_before: datetime) -> Compaction:
             tables = [name for (name,) in connection.execute(TABLES_SQL).fetchall()]
         for table in tables:
             lakehouse.retry(partial(merge_small_files, lakehouse, table), "merge")
-        with lakehouse.session() as connection:
-            expired = connection.execute(EXPIRE_SQL, {"before": expire_before}).fetchall()
-            deleted = connection.execute("CALL ducklake_cleanup_old_files('lake', cleanup_all => true)").fetchall()
-        orphans = lakehouse.remove_orphans()
+        expired, deleted = drop_snapshots(lakehouse, expire_before)
         files_after, bytes_after = measure_files(lakehouse)
         catalog_bytes = vacuum_catalog(lakehouse)
-    return Compaction(files_before, files_after, bytes_before, bytes_after, len(expired), len(deleted) + orphans, catalog_bytes)
+    return Compaction(files_before, files_after, bytes_before, bytes_after, expired, deleted, catalog_bytes)
+
+
+def drop_snapshots(lakehouse: Lakehouse, before: datetime) -> tuple[int, int]:
+    """Give up older snapshots, and delete the files that none needs any more: how many of each. The caller has the files to itself."""
+    with lakehouse.session() as connection:
+        expired = connection.execute(EXPIRE_SQL, {"before": before}).fetchall()
+        deleted = connection.execute("CALL ducklake_cleanup_old_files('lake', cleanup_all => true)").fetchall()
+    return len(expired), len(deleted) + lakehouse.remove_orphans()
 
 
 def measure_files(lakehouse: Lakehouse) -> tuple[int, int]:

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import duckdb
 import pandas as pd
 
-from resources.compaction import EXPIRE_SQL, vacuum_catalog
+from resources.compaction import drop_snapshots, vacuum_catalog
 from resources.lake_connection import to_arrow
 from resources.lake_copy import TABLES_SQL
 from resources.lakehouse import Lakehouse
@@ -85,9 +85,7 @@ def scrub(lakehouse: Lakehouse) -> None:
             tables = [name for (name,) in connection.execute(TABLES_SQL).fetchall()]
             for table in tables:
                 connection.execute(f"CALL ducklake_rewrite_data_files('lake', '{table}', schema => 'main', delete_threshold => 0)")
-            connection.execute(EXPIRE_SQL, {"before": datetime.now(UTC)})
-            connection.execute("CALL ducklake_cleanup_old_files('lake', cleanup_all => true)")
-        lakehouse.remove_orphans()
+        drop_snapshots(lakehouse, datetime.now(UTC))
         with lakehouse.session():
             lakehouse.close()  # what it remembers of the catalog's statistics goes with it
             lakehouse.place.execute_in_catalog([STALE_STATISTICS_SQL, NARROW_SQL])

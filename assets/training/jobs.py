@@ -72,11 +72,8 @@ class EmbeddingJob(_Job):
     precision: Literal["auto", "fp32", "bf16"] = "auto"
 
 
-class SearchJob(_Job):
-    """Search training settings; `work_folder` is the search's own and keeps its record, so that the same job goes on where it was.
-
-    `training` holds the settings that are not searched, and what the project has set of those that are.
-    """
+class ManyTrainingsJob(_Job):
+    """What jobs of many trainings on one data set have in common."""
 
     dataset_folder: Path
     dataset_version: str
@@ -84,8 +81,16 @@ class SearchJob(_Job):
     code_version: str
     task: Task
     training: Training
-    search: Search
     cache_folder: Path | None = None
+
+
+class SearchJob(ManyTrainingsJob):
+    """Search training settings; `work_folder` is the search's own and keeps its record, so that the same job goes on where it was.
+
+    `training` holds the settings that are not searched, and what the project has set of those that are.
+    """
+
+    search: Search
 
 
 class Cell(_Job):
@@ -105,35 +110,21 @@ class Cell(_Job):
     labels: Path | None = None
 
 
-class StudyJob(_Job):
+class StudyJob(ManyTrainingsJob):
     """Train many models on parts of the train split; `results_folder` gets `<key>.json` and `<key>.parquet` (the dev split) of each."""
 
-    dataset_folder: Path
-    dataset_version: str
-    work_folder: Path
     results_folder: Path
-    code_version: str
-    task: Task
-    training: Training
     cells: tuple[Cell, ...]
-    cache_folder: Path | None = None
 
 
-class FoldsJob(_Job):
+class FoldsJob(ManyTrainingsJob):
     """Answer labelled documents by models that did not learn from them: one training for every fold.
 
     `dataset_folder` holds `train.parquet`, which has two columns more than a split: `fold`, whose documents one model answers, and
     `is_learnt_from`. `results_folder` gets `<fold>.parquet` of each fold.
     """
 
-    dataset_folder: Path
-    dataset_version: str
-    work_folder: Path
     results_folder: Path
-    code_version: str
-    task: Task
-    training: Training
-    cache_folder: Path | None = None
 
 
 def read_folds_job(path: Path) -> FoldsJob:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from assets.training.jobs import FoldsJob, SearchJob, StudyJob, TrainingJob, emit
+from assets.training.jobs import ManyTrainingsJob, TrainingJob, emit
 from assets.training.learning.few_shot import fit_head
 from assets.training.learning.finetuning import FineTuning
 from assets.training.learning.preparing import Prepared, prepare
@@ -50,7 +50,7 @@ class Trained:
 class Trainer:
     """Trains models on one data set, one after the other."""
 
-    def __init__(self, job: SearchJob | StudyJob | FoldsJob, should_stop: Callable[[], bool], splits: Sequence[str] = SPLITS) -> None:
+    def __init__(self, job: ManyTrainingsJob, should_stop: Callable[[], bool], splits: Sequence[str] = SPLITS) -> None:
         """Read and tokenize train and dev.
 
         Args:
