@@ -11,6 +11,7 @@ strings and looks them up. Both run on one thread, in turn; the peer on fewer do
 """
 
 import argparse
+import hashlib
 import json
 import subprocess
 import sys
@@ -74,8 +75,8 @@ def make_texts(count: int, seed: int = SEED) -> tuple[list[str], list[tuple[int,
 
 
 def as_documents(texts: list[str], first: int = 0) -> pd.DataFrame:
-    """One clean document per text, in the order of collection, numbered from `first` on."""
-    ids = [f"{number:09}" for number in range(first, first + len(texts))]
+    """One clean document per text, in the order of collection, numbered from `first` on; their ids are hashes, as real ones are."""
+    ids = [hashlib.sha256(str(number).encode()).hexdigest()[:32] for number in range(first, first + len(texts))]
     frame = pd.DataFrame({"document_id": ids, "external_id": ids, "parent_id": ids, "text": texts, "text_chars": list(map(len, texts))})
     facts = {"revision": 1, "text_words": WORDS_PER_TEXT, "language_confidence": 1.0, "symbol_ratio": 0.0, "ai_training_allowed": True}
     words = {"source": "made up", "title": "", "language": "en", "published_at": NOW, "collected_at": NOW}

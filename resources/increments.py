@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from resources import liveness
@@ -82,27 +84,26 @@ class Step:
         rows = " UNION ALL ".join(f'SELECT "{key}" FROM ({published_rows_sql(self.lakehouse.tables[table])})' for table in tables)
         return self._offer(self.lakehouse.read_batches(f'SELECT DISTINCT "{key}" FROM ({rows}) ORDER BY 1', batch_rows, {"ids": ids}))
 
-    def lookup(self, table: str, keys: pd.DataFrame) -> pd.DataFrame:
+    def lookup(self, table: str, keys: pd.DataFrame, columns: Sequence[str] = ()) -> pd.DataFrame:
         """Published rows, and rows this step wrote so far, that match a frame of key values.
 
         Args:
             table: A table of the lakehouse.
             keys: One row per combination looked for; its columns are columns of the table.
+            columns: Columns that are wanted; by default all. Each that is left out is one that need not be read for every row.
         """
-        return self._matching(table, self._visible(table), keys)
+        return self._matching(table, self._visible(table), keys, columns)
 
     def lookup_staged(self, table: str, keys: pd.DataFrame) -> pd.DataFrame:
         """Rows this step wrote so far that match a frame of key values; see `lookup`."""
         columns = column_list(self.lakehouse.tables[table])
         return self._matching(table, f"SELECT {columns} FROM {self.spools.get(table, f'lake.published.{table} WHERE false')}", keys)
 
-    def lookup_overlapping(self, table: str, column: str, values: Sequence[int]) -> pd.DataFrame:
-        """Published rows, and rows this step wrote so far, whose list in `column` shares a value with `values`."""
+    def lookup_overlapping(self, table: str, column: str, values: "npt.NDArray[np.uint64]") -> pd.DataFrame:
+        """Keys of published rows, and of rows this step wrote so far, whose list in `column` shares a value with `values`."""
         keys = ", ".join(self.lakehouse.tables[table].key)
-        source = self._visible(table)
-        flat = f'SELECT {keys}, unnest("{column}") AS value FROM ({source})'
-        sql = f"SELECT * FROM ({source}) SEMI JOIN (SELECT {keys} FROM ({flat}) SEMI JOIN wanted USING (value)) USING ({keys})"
-        return self._read(sql, pd.DataFrame({"value": pd.Series(values, dtype="uint64")}).drop_duplicates())
+        flat = f'SELECT {keys}, unnest("{column}") AS value FROM ({self._visible(table)})'
+        return self._read(f"SELECT DISTINCT {keys} FROM ({flat}) SEMI JOIN wanted USING (value)", pd.DataFrame({"value": np.unique(values)}))
 
     def write(self, table: str, frame: pd.DataFrame) -> None:
         """Spool rows; they reach the lakehouse when the block ends.
@@ -169,10 +170,11 @@ class Step:
         published = f"SELECT {columns} FROM lake.published.{table}" + (" WHERE false" if is_replaced else "")
         return f"{published} UNION ALL SELECT {columns} FROM {self.spools[table]}" if table in self.spools else published
 
-    def _matching(self, table: str, source: str, keys: pd.DataFrame) -> pd.DataFrame:
+    def _matching(self, table: str, source: str, keys: pd.DataFrame, columns: Sequence[str] = ()) -> pd.DataFrame:
         """Rows of a SELECT on a table that match keys; the keys take the types of the table: an empty column says no type of its own."""
+        wanted = ", ".join(f'"{column}"' for column in columns) or "*"
         typed = ", ".join(f'"{c.name}"::{c.type} AS "{c.name}"' for c in self.lakehouse.tables[table].columns if c.name in keys.columns)
-        sql = f"SELECT * FROM ({source}) SEMI JOIN (SELECT {typed} FROM wanted) USING ({', '.join(keys.columns)})"
+        sql = f"SELECT {wanted} FROM ({source}) SEMI JOIN (SELECT {typed} FROM wanted) USING ({', '.join(keys.columns)})"
         return self._read(sql, keys.drop_duplicates())
 
     def _read(self, sql: str, wanted: pd.DataFrame) -> pd.DataFrame:

@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import dagster as dg
+import numpy as np
 import pandas as pd
 
 from assets.cleaning.documents import clean
-from assets.cleaning.duplicates import CANDIDATE_COLUMNS, Deduplicated, deduplicate
+from assets.cleaning.duplicates import CANDIDATE_COLUMNS, DOCUMENT_COLUMNS, INDEX_COLUMNS, Deduplicated, deduplicate
 from assets.cleaning.outliers import OUTLIERS_SQL, SAMPLE_SQL, VECTORS_SQL, outlier_table, to_outliers, unlike_in_meaning
 from assets.cleaning.pii.names import open_name_finder
 from assets.cleaning.pii.pseudonyms import Pseudonymizer
@@ -144,14 +145,12 @@ def clean_batch(step: Step, raw: pd.DataFrame, project: Project, pseudonymizer: 
 
 def find_candidates(step: Step, kept: pd.DataFrame, sketches: pd.DataFrame) -> pd.DataFrame:
     """Documents kept earlier that a new one may repeat: same text, a shared band, or the same external id; earliest first."""
-    bands = [band for found in sketches["bands"] for band in found.tolist()]
-    same_text = step.lookup("duplicate_index", sketches[["text_sha256"]])
+    bands = np.concatenate([np.empty(0, dtype=np.uint64), *sketches["bands"]])
+    same_text = step.lookup("duplicate_index", sketches[["text_sha256"]], ["document_id"])
     sharing_bands = step.lookup_overlapping("duplicate_index", "bands", bands)
-    index = pd.concat([same_text, sharing_bands], ignore_index=True).drop_duplicates("document_id")
-    revised = step.lookup("clean_documents", kept[["source", "external_id"]])[["document_id"]]
-    others = revised[~revised["document_id"].isin(index["document_id"])]
-    if len(others):
-        index = pd.concat([index, step.lookup("duplicate_index", others)], ignore_index=True)
-    documents = step.lookup("clean_documents", index[["document_id"]])
-    found = documents.merge(index.drop(columns="cluster_id"), on="document_id")
+    revised = step.lookup("clean_documents", kept[["source", "external_id"]], ["document_id"])
+    related = pd.concat([same_text, sharing_bands, revised], ignore_index=True).drop_duplicates()
+    index = step.lookup("duplicate_index", related, ["document_id", *INDEX_COLUMNS])
+    documents = step.lookup("clean_documents", related, [*DOCUMENT_COLUMNS, "revision"])
+    found = documents.merge(index, on="document_id")
     return found.sort_values(["collected_at", "revision", "document_id"], ignore_index=True)[list(CANDIDATE_COLUMNS)]

@@ -36,7 +36,9 @@ from assets.cleaning.word_hashes import Hashes
 from assets.schemas import CLEAN_DOCUMENTS, DUPLICATE_INDEX, REJECTED_DOCUMENTS
 
 SKETCH_COLUMNS = ("document_id", "text_sha256", "scheme", "bands")
-CANDIDATE_COLUMNS = ("document_id", "source", "external_id", "text", "collected_at", "text_sha256", "scheme", "bands", "cluster_id")
+DOCUMENT_COLUMNS = ("document_id", "source", "external_id", "text", "collected_at", "cluster_id")
+INDEX_COLUMNS = ("text_sha256", "scheme", "bands")
+CANDIDATE_COLUMNS = (*DOCUMENT_COLUMNS, *INDEX_COLUMNS)
 
 # Templates ("Order 123 has shipped") share bands without being duplicates. These bounds keep such a flood linear. Only the earliest
 # documents are found by a band that is so common; of all that are found the nearest are compared. What this could miss is a duplicate
