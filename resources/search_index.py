@@ -133,9 +133,14 @@ class _Writer:
     @contextmanager
     def _committing(self) -> Iterator["tantivy.IndexWriter"]:
         writer = self._index.writer(WRITER_HEAP_BYTES, num_threads=1)
-        yield writer
-        writer.commit()
-        writer.wait_merging_threads()
+        try:
+            yield writer
+            writer.commit()
+        except BaseException:
+            writer.rollback()
+            raise
+        finally:
+            writer.wait_merging_threads()  # until then its threads write files
 
 
 def _open(folder: Path) -> "tantivy.Index":

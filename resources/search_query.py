@@ -241,16 +241,19 @@ class _Parser:
         if lexeme.kind == "not":
             part = self._one(depth + 1)
             return None if part is None else Not(part)
-        if lexeme.kind == "open":
-            inside = self.either(depth + 1)
-            if not self._is_at("close"):
-                raise SearchQueryError(f"Expected the parenthesis at character {lexeme.place + 1} to be closed, found the end.")
-            self._next += 1
-            return inside
-        if lexeme.field == "date":
-            return _between(lexeme.text)
+        return self._inside(lexeme, depth) if lexeme.kind == "open" else self._meaning(lexeme)
+
+    def _inside(self, opening: _Lexeme, depth: int) -> Query | None:
+        inside = self.either(depth + 1)
+        if not self._is_at("close"):
+            raise SearchQueryError(f"Expected the parenthesis at character {opening.place + 1} to be closed, found the end.")
+        self._next += 1
+        return inside
+
+    def _meaning(self, lexeme: _Lexeme) -> Query | None:
+        """Of a word, a phrase, or a condition."""
         if lexeme.field:
-            return Equals(lexeme.field, lexeme.text)
+            return _between(lexeme.text) if lexeme.field == "date" else Equals(lexeme.field, lexeme.text)
         tokens = tuple(self._cut(lexeme.text, self._language))
         if lexeme.kind == "phrase" and len(tokens) > 1:
             return Phrase(tokens)

@@ -142,7 +142,8 @@ def find_documents(
     asked = parse_query(query, tokenize_text)
     found, is_any, content = index.search(filters.applied_to(asked), limit, offset), False, any_word(asked)
     if not found.total and content is not None:
-        found, is_any = index.search(filters.applied_to(content), limit, offset), True
+        found = index.search(filters.applied_to(content), limit, offset)
+        is_any = found.total > 0
     wanted = pd.DataFrame({"document_id": [hit.document_id for hit in found.hits], "score": [hit.score for hit in found.hits]})
     rows = lakehouse.read(FOUND_SQL, frames={"wanted": wanted.astype({"document_id": "str", "score": "float"})})
     tokens = tokens_of(asked)

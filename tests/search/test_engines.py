@@ -119,9 +119,12 @@ def test_building_anew_answers_with_the_old_until_it_is_done(filled, ask, docume
 
 
 def test_when_building_anew_fails_the_old_one_stays(filled, ask, documents):
-    with pytest.raises(ZeroDivisionError), filled.writing(anew=True) as writer:
-        writer.add(documents[3:])
-        raise ZeroDivisionError
+    def unreadable():
+        yield from documents[3:]
+        raise OSError("the lakehouse is gone")
+
+    with pytest.raises(OSError, match="the lakehouse is gone"), filled.writing(anew=True) as writer:
+        writer.add(unreadable())
     assert (filled.count(), set(ask("battery"))) == (6, {"1", "2"})
     size = filled.size_bytes()
     with filled.writing(anew=True) as writer:
