@@ -1,13 +1,18 @@
 """Documents in two languages that every engine is asked for, and the engines."""
 
+import os
+import sys
+import uuid
 from datetime import UTC, datetime
 
 import pytest
 
 from assets.cleaning.tokens import tokenize_text
+from resources.elasticsearch_index import ElasticsearchIndex
 from resources.search_engine import IndexedDocument
 from resources.search_index import SearchIndex
 from resources.search_query import Filters, any_word, parse_query
+from tests.search.fake_search_server import running_fake
 
 TEXTS = [
     ("1", "shop", "en", ("positive",), (2024, 3, 1), "The battery life of this phone is great, it lasts all week."),
@@ -29,10 +34,28 @@ def documents():
     return [document(*row) for row in TEXTS]
 
 
-@pytest.fixture(params=["embedded"])
+@pytest.fixture(scope="session")
+def search_server():
+    """Address of a search server: the real one that `TEXTMILL_TEST_SEARCH_URL` names, else a fake that checks requests."""
+    url = os.environ.get("TEXTMILL_TEST_SEARCH_URL")
+    if url:
+        print("Search: against the real server of TEXTMILL_TEST_SEARCH_URL.", file=sys.__stderr__)
+        yield url
+        return
+    print("Search: TEXTMILL_TEST_SEARCH_URL names no server, so against a fake of its interface.", file=sys.__stderr__)
+    with running_fake() as (_, address):
+        yield address
+
+
+@pytest.fixture(params=["embedded", "server"])
 def engine(request, tmp_path):
     """An empty index of each engine."""
-    return SearchIndex(tmp_path / "search")
+    if request.param == "embedded":
+        yield SearchIndex(tmp_path / "search")
+        return
+    index = ElasticsearchIndex(request.getfixturevalue("search_server"), f"test-{uuid.uuid4().hex[:12]}", tmp_path / "search.lock")
+    yield index
+    index.erase()
 
 
 @pytest.fixture

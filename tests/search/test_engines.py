@@ -152,7 +152,7 @@ def test_nothing_at_all_can_be_written(engine):
 
 def test_an_index_of_another_version_counts_as_none(filled, documents, monkeypatch):
     monkeypatch.setattr("resources.search_index.SCHEMA_VERSION", 99)
-    monkeypatch.setattr("resources.search_engine.SCHEMA_VERSION", 99)
+    monkeypatch.setattr("resources.elasticsearch_index.SCHEMA_VERSION", 99)
     assert filled.count() == 0
     with pytest.raises(SearchIndexError, match="Materialize `search_index` first"):
         filled.search(Term("phone"), 1)
