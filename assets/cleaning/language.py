@@ -24,9 +24,9 @@ _MAX_CHARS = 400
 _HAN_SHARE = 0.5
 _LATIN_LETTERS_PER_WORD = 5
 
-_HAN = re.compile(f"[{HAN}]")
+_HAN = re.compile(f"[{HAN}]+")
 _JAPANESE_OR_KOREAN = re.compile(f"[{KANA}{HANGUL}]")
-_OTHER_LETTER = re.compile(rf"[^\W\d_{HAN}]")
+_OTHER_LETTERS = re.compile(rf"[^\W\d_{HAN}]+")
 _LETTER = re.compile(r"[^\W\d_]")
 
 
@@ -64,10 +64,11 @@ def identify_language(text: str, *, min_confidence: float) -> Language:
 
 def _chinese_share(sample: str) -> float:
     """Weight of the Han characters among all letters, 0 to 1; 0 with any kana or hangul."""
-    han = len(_HAN.findall(sample))
+    han = sum(map(len, _HAN.findall(sample)))
     if not han or _JAPANESE_OR_KOREAN.search(sample):
         return 0.0
-    return han / (han + len(_OTHER_LETTER.findall(sample)) / _LATIN_LETTERS_PER_WORD)
+    others = sum(map(len, _OTHER_LETTERS.findall(sample)))
+    return han / (han + others / _LATIN_LETTERS_PER_WORD)
 
 
 def _ask_model(sample: str) -> Language:

@@ -33,9 +33,13 @@ _SPACES = re.compile(r"\s{2,}|[^\S \n]")
 _JOINING = "\u0600-\u08ff\u0900-\u0dff\u1000-\u109f\u1780-\u18af"
 _PICTURES = "\u00a9\u00ae\u203c-\u3299\ufe0f\U0001f000-\U0001faff"
 # Zero-width joiners mean something only between letters of joining scripts and inside emoji sequences.
+_ALWAYS_INVISIBLE = (
+    "\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb"
+    "\ufdd0-\ufdef\ufffe\uffff\U000e0000-\U000e007f"
+)
+_MAY_BE_INVISIBLE = re.compile(f"[{_ALWAYS_INVISIBLE}\u200c\u200d]")
 _INVISIBLE = re.compile(
-    "[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f\u00ad\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb"
-    "\ufdd0-\ufdef\ufffe\uffff\U000e0000-\U000e007f]"
+    f"[{_ALWAYS_INVISIBLE}]"
     rf"|(?<![{_JOINING}{_PICTURES}])\u200d|\u200d(?![{_JOINING}{_PICTURES}])"
     rf"|(?<![{_JOINING}])\u200c|\u200c(?![{_JOINING}])"
 )
@@ -75,7 +79,8 @@ def repair_text(text: str) -> Repaired:
     for _ in range(_MAX_ROUNDS):
         decoded = _mend_decoding(_unescape(text))
         is_repaired |= decoded.is_repaired
-        result = fold_space(_INVISIBLE.sub("", unicodedata.normalize("NFC", decoded.text)))
+        composed = unicodedata.normalize("NFC", decoded.text)
+        result = fold_space(_INVISIBLE.sub("", composed) if _MAY_BE_INVISIBLE.search(composed) else composed)
         if result == text:
             break
         text = result

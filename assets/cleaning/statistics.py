@@ -16,7 +16,7 @@ from dataclasses import dataclass, fields
 from math import nan
 
 from assets.cleaning.phrases import AUTOMATIC, BOILERPLATE, CONTACT, OFFER, STOP_WORDS, URGENCY
-from assets.cleaning.words import HAN, KANA, URL, find_words
+from assets.cleaning.words import URL, count_ideographs, find_words
 
 LINES_TO_JUDGE = 5
 WORDS_OF_PROSE = 50
@@ -30,7 +30,8 @@ BOILERPLATE_LINE_CHARS = 100
 _BULLET = re.compile(r"\s*(?:[-*•·●▪◦‣–—]|\d{1,3}[.)、])\s*\S")
 _ELLIPSIS_END = ("...", "…", "……")
 _SENTENCE_END = tuple(".!?\"'”’。！？」』…;；:：)）")
-_IDEOGRAPH = re.compile(f"[{HAN}{KANA}]")
+# Every character that has another case, and many without: no ideograph.
+_CASED = re.compile("[A-Z\xb5-\u2dff\ua640-\uabff\ufb00-\ufb17\uff21-\uff3a\U00010000-\U0001ffff]")
 _HANDLE = re.compile(r"@\w+")
 _SEPARATORS = re.compile(r"[\s.,;|/…，。、·-]+")
 _LATIN_LETTERS = frozenset(string.ascii_letters)
@@ -88,7 +89,7 @@ CODE_SWITCHED_SHARE = 0.2
 def measure_text(text: str, language: str) -> Statistics:
     """The statistics of one repaired text in a language."""
     words = find_words(text)
-    folded = " ".join(words).casefold().split(" ") if words else []
+    folded = _folded(words)
     lines = text.split("\n") if "\n" in text else [text]
     return Statistics(
         text_words=len(words),
@@ -103,14 +104,21 @@ def measure_text(text: str, language: str) -> Statistics:
     )
 
 
+def _folded(words: list[str]) -> list[str]:
+    """The words case-folded, one by one; in one piece, as the calls take longer than the work."""
+    joined = " ".join(words)
+    return joined.casefold().split(" ") if _CASED.search(joined) else words
+
+
 def _advertising_signs(text: str) -> float:
     """Kinds of signs that occur; none without a contact."""
-    return 1.0 + sum(pattern.search(text) is not None for pattern in (OFFER, URGENCY)) if CONTACT.search(text) else 0.0
+    lower = text.lower()
+    return 1.0 + sum(pattern.search(lower) is not None for pattern in (OFFER, URGENCY)) if CONTACT.search(lower) else 0.0
 
 
 def _boilerplate_chars(lines: list[str]) -> int:
     """Characters of boilerplate lines; a longer line that holds such words is a paragraph about something."""
-    return sum(len(line) for line in lines if len(line) <= BOILERPLATE_LINE_CHARS and BOILERPLATE.search(line))
+    return sum(len(line) for line in lines if len(line) <= BOILERPLATE_LINE_CHARS and BOILERPLATE.search(line.lower()))
 
 
 def _says_something(text: str) -> bool:
@@ -123,7 +131,7 @@ def _is_code_switched(text: str, words: list[str]) -> bool:
     """Whether Chinese and Latin words mix; two characters weigh as much as one word in Latin script."""
     if text.isascii() or not _LATIN_LETTER.search(text):
         return False
-    ideographs = len(_IDEOGRAPH.findall(text)) / 2
+    ideographs = count_ideographs(text) / 2
     latin = sum(word[0] in _LATIN_LETTERS for word in words)
     return min(ideographs, latin) >= CODE_SWITCHED_SHARE * (ideographs + latin) > 0
 
@@ -149,14 +157,17 @@ def _lines(lines: list[str]) -> dict[str, float]:
 
 
 def _prose(text: str, words: list[str], folded: list[str], language: str) -> dict[str, float]:
-    ideographs = 0 if text.isascii() else len(_IDEOGRAPH.findall(text))
+    if len(words) < WORDS_OF_PROSE:
+        return {}
+    ideographs = count_ideographs(text)
     is_chinese = ideographs * 2 > len(words)
     factor = 2 if is_chinese else 1
     if len(words) < WORDS_OF_PROSE * factor:
         return {}
+    top = _top_ngram_ratio(folded, TOP_NGRAM * factor)
     found = {
-        "top_ngram_ratio": _top_ngram_ratio(folded, TOP_NGRAM * factor),
-        "doubled_ngram_ratio": _doubled_ngram_ratio(folded, DOUBLED_NGRAM * factor),
+        "top_ngram_ratio": top,
+        "doubled_ngram_ratio": _doubled_ngram_ratio(folded, DOUBLED_NGRAM * factor) if top else 0.0,  # a longer run holds shorter ones
         "alphabetic_word_ratio": _words_with_letters(words) / len(words),
     }
     if not ideographs:
@@ -174,9 +185,9 @@ def _words_with_letters(words: list[str]) -> int:
 def _top_ngram_ratio(words: list[str], size: int) -> float:
     """Share of the words that the commonest run of `size` words takes up, each word counted once; 0 where no run occurs twice."""
     grams = list(zip(*(words[place:] for place in range(size)), strict=False))
-    gram, count = Counter(grams).most_common(1)[0]
-    if count == 1:
+    if len(set(grams)) == len(grams):
         return 0.0
+    gram = Counter(grams).most_common(1)[0][0]
     return _covered([place for place, each in enumerate(grams) if each == gram], size) / len(words)
 
 

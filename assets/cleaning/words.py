@@ -19,10 +19,15 @@ URL = re.compile(r"(?:https?://|www\.)[!-~]+", re.IGNORECASE)
 IDEOGRAPH = f"[{HAN}{KANA}]"
 RUN = rf"(?:[^\W_{HAN}{KANA}]|[{_MARKS}])+"
 WORD = re.compile(rf"{IDEOGRAPH}|{RUN}(?:['’]{RUN})*")
+IDEOGRAPHS = re.compile(f"{IDEOGRAPH}+")
+# Ideographs in one piece, which is a third of the work where most words are one of them.
+_PIECE = re.compile(rf"({IDEOGRAPH}+)|({RUN}(?:['’]{RUN})*)")
 # The same for ASCII, at half the time.
 _ASCII_WORD = re.compile(r"[A-Za-z0-9]+(?:'[A-Za-z0-9]+)*")
-_SYMBOL = re.compile(r"[^\w\s]|_")
-_REPEATED_SYMBOL = re.compile(r"([^\w\s]|_)\1+")
+_SYMBOLS = re.compile(r"(?:[^\w\s]|_)+")
+_REPEATED = re.compile(r"([^ ])\1+")
+# The symbols of English and Chinese, none of which is a combining mark; asking Unicode about each takes longer than all the rest.
+_NO_MARKS = re.compile("[ -~\xa1-\xbf\u2010-\u205e\u3001-\u3020\uff01-\uff65]*")
 
 # Words that turn a statement around: never dropped, never stemmed, never "a small difference".
 NEGATIONS = frozenset(
@@ -35,7 +40,17 @@ NEGATIONS = frozenset(
 
 def find_words(text: str) -> list[str]:
     """The words of `text` in order, as written; Han characters and kana one by one."""
-    return (_ASCII_WORD if text.isascii() else WORD).findall(text)
+    if text.isascii():
+        return _ASCII_WORD.findall(text)
+    words: list[str] = []
+    for ideographs, run in _PIECE.findall(text):
+        words.extend(ideographs or (run,))
+    return words
+
+
+def count_ideographs(text: str) -> int:
+    """How many Han characters and kana a text has."""
+    return 0 if text.isascii() else sum(map(len, IDEOGRAPHS.findall(text)))
 
 
 def symbol_ratio(text: str) -> float:
@@ -43,9 +58,12 @@ def symbol_ratio(text: str) -> float:
 
     A run of one symbol counts once: "Why is it not here?????????" is emphatic, not noise. Combining marks belong to their letter.
     """
-    squeezed = _REPEATED_SYMBOL.sub(r"\1", text)
-    symbols = _SYMBOL.findall(squeezed)
-    if not symbols:
+    runs = _SYMBOLS.findall(text)
+    if not runs:
         return 0.0
-    count = len(symbols) if text.isascii() else sum(unicodedata.category(symbol)[0] != "M" for symbol in symbols)
-    return count / len(squeezed)
+    symbols = " ".join(runs)
+    squeezed = _REPEATED.sub(r"\1", symbols)
+    count = len(squeezed) - len(runs) + 1
+    if not _NO_MARKS.fullmatch(squeezed):
+        count -= sum(unicodedata.category(symbol)[0] == "M" for symbol in squeezed)
+    return count / (len(text) - len(symbols) + len(squeezed))

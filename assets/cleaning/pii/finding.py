@@ -18,7 +18,7 @@ _RANKS: Mapping[str, int] = MappingProxyType({kind: rank for rank, kind in enume
 # Every code and every number holds one: the shortest are an IP address (1.1.1.1) and a passport number (AB123456).
 _DIGITS = re.compile(r"[0-9][0-9A-Z .()\-]{5}")
 _WIDE = re.compile("[！-～\u3000‐‑‒–—−]")
-_FOLDED = {wide: wide - 0xFEE0 for wide in range(0xFF01, 0xFF5F)} | {0x3000: " "} | dict.fromkeys(map(ord, "‐‑‒–—−"), "-")
+_FOLDED = {chr(wide): chr(wide - 0xFEE0) for wide in range(0xFF01, 0xFF5F)} | {"\u3000": " "} | dict.fromkeys("‐‑‒–—−", "-")
 
 
 def find_personal_data(text: str, regions: Sequence[str]) -> list[Found]:
@@ -31,7 +31,7 @@ def find_personal_data(text: str, regions: Sequence[str]) -> list[Found]:
     Returns:
         What was found, in order, without overlaps.
     """
-    folded = text if text.isascii() or not _WIDE.search(text) else text.translate(_FOLDED)
+    folded = text if text.isascii() else _WIDE.sub(lambda wide: _FOLDED[wide[0]], text)
     return without_overlaps([*find_secrets(text), *_find_all(folded, regions)])  # in a URL full-width signs are not what they look like
 
 
