@@ -15,6 +15,7 @@ from dagster_project.label_commands import label_app, webhook
 from dagster_project.model_commands import MODEL_COMMANDS
 from dagster_project.printing import JsonOption, say
 from dagster_project.safety_commands import erase, key_app, restore
+from dagster_project.server_commands import secrets
 from dagster_project.servers import run_until_stopped
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="From collected text to models that can be trusted.")
@@ -199,7 +200,7 @@ def report(as_json: JsonOption = False) -> None:
     print(f"\n{found.headline}\n\nReport: {found.location}")
 
 
-for command in (*MODEL_COMMANDS, webhook, serve_data, sql, restore, erase):
+for command in (*MODEL_COMMANDS, webhook, serve_data, sql, restore, erase, secrets):
     app.command()(command)
 app.add_typer(label_app, name="label")
 app.add_typer(token_app, name="token")

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from assets.project import Project
 from assets.schemas import TABLES
 from dagster_project.configuration import ConfigurationError, load_project
+from dagster_project.secret_files import take_secret_files
 from resources.backups import Backups
 from resources.compute import LocalCompute
 from resources.encrypted_object_store import EncryptedObjectStore
@@ -134,10 +135,14 @@ class Environment:
 def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
     """The environment described by environment variables (by default, this process's).
 
+    Secrets in files (`NAME_FILE`) become variables of this process, where Dagster and clients of databases look for them, too.
+
     Raises:
         ConfigurationError: `TEXTMILL_ENV` names no environment, or a value is unusable.
     """
-    given = dict(os.environ if variables is None else variables)
+    found = os.environ if variables is None else dict(variables)
+    take_secret_files(found)
+    given = dict(found)
     name = given.get("TEXTMILL_ENV", "embedded")
     if name not in RESOURCES:
         raise ConfigurationError(f"TEXTMILL_ENV: expected one of {sorted(RESOURCES)}, found {name!r}")
