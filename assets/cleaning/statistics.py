@@ -13,6 +13,7 @@ import re
 import string
 from collections import Counter
 from dataclasses import dataclass, fields
+from itertools import filterfalse
 from math import nan
 
 from assets.cleaning.phrases import AUTOMATIC, BOILERPLATE, CONTACT, OFFER, STOP_WORDS, URGENCY
@@ -178,7 +179,7 @@ def _prose(text: str, words: list[str], folded: list[str], language: str) -> dic
 
 
 def _words_with_letters(words: list[str]) -> int:
-    others = [word for word in words if not word.isalpha()]
+    others = list(filterfalse(str.isalpha, words))
     return len(words) - len(others) + sum(_LETTER.search(word) is not None for word in others)
 
 
