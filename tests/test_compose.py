@@ -2,6 +2,7 @@
 
 import json
 import re
+import shlex
 import tomllib
 from importlib.resources import files
 from pathlib import Path
@@ -224,3 +225,36 @@ def test_the_image_holds_every_package_and_runs_as_an_ordinary_user():
     ignored = (ROOT / ".dockerignore").read_text(encoding="utf-8").split()
     assert {".env", "secrets", ".textmill"} <= set(ignored)
     assert "secrets/" in (ROOT / ".gitignore").read_text(encoding="utf-8").split()
+
+
+def documented_commands():
+    """Every `docker compose` line of the guide."""
+    guide = (ROOT / "docs" / "servers.md").read_text(encoding="utf-8")
+    return [shlex.split(line) for line in re.findall(r"^ *(docker compose .*)$", guide, re.MULTILINE)]
+
+
+def test_documented_commands_name_services_and_what_they_understand():
+    commands = documented_commands()
+    assert len(commands) >= 6
+    for _, _, *given in commands:
+        profile = given[1] if given[0] == "--profile" else None
+        action, *rest = given[2:] if profile else given
+        assert action in {"build", "run", "up", "ps", "restart"}
+        named = [word for word in rest if not word.startswith("-")][: 1 if action == "run" else None]
+        assert set(named) <= set(SERVICES)
+        if action == "run":
+            service = SERVICES[named[0]]
+            assert service.get("profiles", [profile]) in ([profile], [named[0]])
+            words = [*service.get("entrypoint", []), *rest[rest.index(named[0]) + 1 :]] or service["command"]
+            group = typer.main.get_command(app)
+            with group.make_context("textmill", [], resilient_parsing=True) as context:
+                command, found, options = group.resolve_command(context, words[1:])
+                found.make_context(command, list(options), parent=context)
+
+
+def test_the_override_of_the_guide_fits(validator):
+    (example,) = re.findall(r"^```yaml\n(.*?)^```$", (ROOT / "docs" / "servers.md").read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    override = yaml.safe_load(example)
+    assert list(validator.iter_errors(override)) == []
+    assert set(override["services"]) <= set(SERVICES)
+    assert {name.removesuffix("_FILE") for name in override["services"]["code"]["environment"] if name.endswith("_FILE")} <= set(SECRETS)
