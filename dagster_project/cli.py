@@ -35,7 +35,7 @@ def setup(gpu_slots: Annotated[int, typer.Option(help="Trainings at a time.")] =
 
 @app.command("run")
 def run_command(
-    job: Annotated[str, typer.Argument(help="refresh, retrain, everything, search, study, issues, backup, compact or report")],
+    job: Annotated[str, typer.Argument(help="refresh, retrain, everything, search, study, issues, back_up, compact or report")],
     full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Recompute everything.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -52,7 +52,7 @@ def replay(source: Annotated[str, typer.Argument(help="Name of a source.")], as_
 @app.command()
 def backup(as_json: JsonOption = False) -> None:
     """Copy what is new to TEXTMILL_BACKUP_URL, encrypted, and prove the backup by restoring it on trial."""
-    raise typer.Exit(0 if run_and_report("backup", as_json) else 1)
+    raise typer.Exit(0 if run_and_report("back_up", as_json) else 1)
 
 
 @app.command()
