@@ -239,8 +239,8 @@ def test_documented_commands_name_services_and_what_they_understand():
     for _, _, *given in commands:
         profile = given[1] if given[0] == "--profile" else None
         action, *rest = given[2:] if profile else given
-        assert action in {"build", "run", "up", "ps", "restart"}
-        named = [word for word in rest if not word.startswith("-")][: 1 if action == "run" else None]
+        assert action in {"build", "run", "up", "ps", "restart", "cp"}
+        named = [word.partition(":")[0] for word in rest if not word.startswith("-")][: 1 if action in {"run", "cp"} else None]
         assert set(named) <= set(SERVICES)
         if action == "run":
             service = SERVICES[named[0]]

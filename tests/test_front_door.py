@@ -33,6 +33,7 @@ UPSTREAMS = {OPERATE: "webserver:3000", VIEW: "viewer:3000", LABEL: "label-studi
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 QUERY = json.dumps({"query": "{version}"})
 AMY, BO = ("amy", "correct horse"), ("王伟", "很长的密码")  # an operator and a viewer
+PATIENCE_SECONDS = 60  # an unknown name is compared with a costly hash, too, so that it takes as long as a known one
 METHODS = ["GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"]
 
 
@@ -97,7 +98,7 @@ class Door:
 
     def open(self, name):
         """A connection to it under a host name."""
-        return self.trust.wrap_socket(socket.create_connection(("127.0.0.1", self.port), timeout=10), server_hostname=name)
+        return self.trust.wrap_socket(socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE_SECONDS), server_hostname=name)
 
     def origin(self, name):
         return f"https://{name}:{self.port}"
@@ -137,9 +138,7 @@ def door(tmp_path_factory):
         for name, address in UPSTREAMS.items():
             assert rules.count(address) == 1
             rules = rules.replace(address, f"127.0.0.1:{upstreams.ports[name]}")
-        rules = rules.replace("{\n", f"{{\n\thttps_port {port}\n\thttp_port {http_port}\n\tskip_install_trust\n", 1).replace(
-            "2020", str(health_port)
-        )
+        rules = rules.replace("{\n", f"{{\n\thttps_port {port}\n\thttp_port {http_port}\n", 1).replace("2020", str(health_port))
         (folder / "Caddyfile").write_text(rules, encoding="utf-8")
         settings = {"XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "TEXTMILL_PEOPLE": str(folder), "TEXTMILL_DOMAIN": DOMAIN}
         command = [Path(sys.executable).with_name("caddy"), "run", "--config", folder / "Caddyfile", "--adapter", "caddyfile"]
@@ -253,7 +252,7 @@ def test_a_host_name_without_a_certificate_gets_no_connection(door):
 
 
 def test_plain_http_leads_to_https_and_answers_nothing(door):
-    connection = http.client.HTTPConnection("127.0.0.1", door.http_port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", door.http_port, timeout=PATIENCE_SECONDS)
     connection.request("GET", "/graphql?query={version}", headers={"Host": OPERATE, "Authorization": basic(*AMY)})
     response = connection.getresponse()
     assert (response.status, response.headers["Location"]) == (308, f"https://{OPERATE}/graphql?query={{version}}")
@@ -266,14 +265,33 @@ def converse(door, name, path="/graphql", people=AMY, **options):
     door.upstreams.seen.clear()
     with connect(
         f"wss://{name}:{door.port}{path}",
-        sock=socket.create_connection(("127.0.0.1", door.port), timeout=10),
+        sock=socket.create_connection(("127.0.0.1", door.port), timeout=PATIENCE_SECONDS),
         ssl=door.trust,
         additional_headers=headers,
         proxy=None,
+        open_timeout=PATIENCE_SECONDS,
         **options,
     ) as sent:
         sent.send("开始")
-        return sent.recv(timeout=10)
+        return sent.recv(timeout=PATIENCE_SECONDS)
+
+
+@pytest.mark.parametrize("upgrade", ["Upgrade", "keep-alive, Upgrade", "upgrade"])
+def test_a_socket_is_one_however_its_headers_are_written(door, upgrade):
+    headers = {
+        "Connection": upgrade,
+        "Upgrade": "WebSocket",
+        "Sec_WebSocket_Version": "13",
+        "Sec_WebSocket_Key": "dGhlIHNhbXBsZSBub25jZQ==",
+    }
+    status, _, _, seen = door.ask(OPERATE, "GET", "/graphql", Origin=door.origin(OPERATE), **headers)
+    assert (status, seen) == (101, [(OPERATE, "WEBSOCKET", "/graphql")])
+
+
+@pytest.mark.parametrize("headers", [{"Connection": "Upgrade"}, {"Connection": "Upgrade", "Upgrade": "h2c"}, {"Upgrade": "websocket"}])
+def test_half_a_socket_is_none(door, headers):
+    status, _, _, seen = door.ask(OPERATE, "GET", "/graphql?query={version}", Origin=door.origin(OPERATE), **headers)
+    assert (status, seen) == (405, [])
 
 
 def test_a_subscription_of_our_own_page_passes(door):
@@ -311,7 +329,7 @@ def test_bodies_are_bounded(door):
 
 
 def test_it_says_that_it_is_up_on_its_own_machine_only(door):
-    connection = http.client.HTTPConnection("127.0.0.1", door.health_port, timeout=10)
+    connection = http.client.HTTPConnection("127.0.0.1", door.health_port, timeout=PATIENCE_SECONDS)
     connection.request("GET", "/health")
     assert connection.getresponse().status == 200
     connection.close()
