@@ -602,9 +602,15 @@ TRAINING_DATASET = Table(
 SEARCH_INDEX = Table(
     "search_index",
     "search_index",
-    "One row per document that the full-text index holds.",
-    (DOCUMENT_ID, SOURCE, LANGUAGE),
+    "One row per document that the full-text index holds, and another one each time that its label changes.",
+    (
+        DOCUMENT_ID,
+        SOURCE,
+        LANGUAGE,
+        Column("label", "VARCHAR", "The consensus that it is found by; null while there is none.", nullable=True),
+    ),
     ("document_id",),
+    latest_by_key=True,
 )
 
 BACKUP = Table(

@@ -7,7 +7,8 @@ A file holds one text a line; of tab-separated fields the last one is the text, 
 as they are (a folder stands for those of its files). Times are CPU seconds of one thread, best of `--repeat`, so the models are loaded
 and the caches of stems and word hashes are warm. A peer is measured on the same texts where it is installed: `ftfy` on every text
 instead of suspicious ones, `jieba`, and `datasketch` with our own shingles; the whole stage beside stock libraries one after the other, on
-some `--peer-texts` of them, drawn evenly (`benchmarks.stock_cleaning`). `--rules` prints instead how many texts each rule refuses and one of them.
+some `--peer-texts` of them, drawn evenly (`benchmarks.stock_cleaning`). `--rules` prints instead how many texts each rule refuses and
+one of them.
 """
 
 import argparse

@@ -34,7 +34,8 @@ from dagster_project.demo import prepare_demo
 from dagster_project.environments import REPOSITORY, build_resources, read_environment, read_project
 from dagster_project.instance import open_instance, set_up
 from dagster_project.runs import run_job
-from resources.search_index import IndexedDocument, SearchIndex
+from resources.search_engine import IndexedDocument
+from resources.search_index import SearchIndex
 
 TARGET_RATIO = 1.25
 TARGET_STEP_SECONDS = 0.3
@@ -91,7 +92,12 @@ def run_bare(project: Project, home: Path) -> float:
         index_rows = resolved.index[DUPLICATE_INDEX.column_names()].drop(columns="cluster_id")
         kept_before = pd.concat([kept_before, resolved.kept.merge(index_rows, on="document_id")[list(CANDIDATE_COLUMNS)]])
         tokens = tokenize(resolved.kept)
-        index.add(IndexedDocument(*row) for row in tokens[["document_id", "source", "language", "tokens"]].itertuples(index=False))
+        columns = ["document_id", "source", "language", "tokens"]
+        with index.writing() as writer:
+            writer.add(
+                IndexedDocument(document_id, source, language, (), now, text)
+                for document_id, source, language, text in tokens[columns].itertuples(index=False, name=None)
+            )
         rules = apply_rules(resolved.kept, chosen_rules(project.labeling.rules, project.task, Path()), project.task)
         votes = pd.concat([votes, rules], ignore_index=True)
         votes = votes[votes["document_id"].isin(resolved.kept["document_id"])]

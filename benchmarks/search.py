@@ -14,6 +14,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import duckdb
@@ -22,9 +23,12 @@ import pandas as pd
 
 from benchmarks.table import Row, print_rows
 from resources.lake_connection import LakehouseError, extension_file, to_arrow
-from resources.search_index import IndexedDocument, SearchIndex
+from resources.search_engine import IndexedDocument
+from resources.search_index import SearchIndex
+from resources.search_query import All, Term
 
 BATCH, VOCABULARY, COMMIT_DOCUMENTS, COMMITS, HITS, SEED = 20_000, 50_000, 100, 20, 10, 7
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 Finder = Callable[[Sequence[str]], Sequence[str]]
 """From words to ids of documents."""
 FTS_SQL = """
@@ -60,7 +64,7 @@ def make_documents(count: int, seed: int = SEED, prefix: str = "") -> Iterator[l
         ranks = np.split(generator.choice(VOCABULARY, lengths.sum(), p=shares), np.cumsum(lengths)[:-1])
         languages = [("en", "zh")[number % 2] for number in range(len(lengths))]
         yield [
-            IndexedDocument(f"{prefix}{start + number:09d}", "made_up", language, " ".join(words[language][rank]))
+            IndexedDocument(f"{prefix}{start + number:09d}", "made_up", language, (), NOW, " ".join(words[language][rank]))
             for number, (rank, language) in enumerate(zip(ranks, languages, strict=True))
         ]
 
@@ -131,12 +135,18 @@ def measure_search(language: str, queries: Sequence[list[str]], ours: Finder, pe
     yield Row(f"queries with as many of at most {HITS} hits, {language}", same, "share")
 
 
+def write(index: SearchIndex, documents: Sequence[IndexedDocument]) -> None:
+    """One commit."""
+    with index.writing() as writer:
+        writer.add(documents)
+
+
 def measure_commits(index: SearchIndex, peer: Peer, total: int) -> Iterator[Row]:
     """Small commits into the large index, beside making the peer's index, which knows no increments."""
     times = []
     for number in range(COMMITS + 1):
         (documents,) = make_documents(COMMIT_DOCUMENTS, SEED + 1 + number, f"more-{number}-")
-        times.append(1000 * seconds(lambda documents=documents: index.add(documents)))
+        times.append(1000 * seconds(lambda documents=documents: write(index, documents)))
     rebuild = 1000 * seconds(peer.index)
     counted = times[1:]
     name = f"commit {COMMIT_DOCUMENTS} documents to {total:,}"
@@ -152,15 +162,14 @@ def measure(documents: int, queries: int, repeats: int, folder: Path) -> Iterato
     building = 0.0
     for batch in make_documents(documents):
         first = first or batch
-        building += seconds(lambda batch=batch: index.add(batch))
+        building += seconds(lambda batch=batch: write(index, batch))
         peer.add(batch)
     other = seconds(peer.index)
     name = f"index {documents:,} documents, {-(-documents // BATCH)} commits"
     yield Row(name, building, "s", f"{peer.name} at once: {other:.1f} s")
-    size = sum(path.stat().st_size for path in index.folder.rglob("*"))
-    yield Row("bytes a document of the index", size / documents, "bytes")
+    yield Row("bytes a document of the index", index.size_bytes() / documents, "bytes")
     for language, drawn in draw_queries(first, queries).items():
-        ours = lambda words: [hit.document_id for hit in index.search(words, HITS)]  # noqa: E731
+        ours = lambda words: [hit.document_id for hit in index.search(All(tuple(map(Term, words))), HITS).hits]  # noqa: E731
         yield from measure_search(language, drawn, ours, peer, repeats, documents)
     yield from measure_commits(index, peer, documents)
 

@@ -15,6 +15,7 @@ from dagster_project.label_commands import label_app, webhook
 from dagster_project.model_commands import MODEL_COMMANDS
 from dagster_project.printing import JsonOption, say
 from dagster_project.safety_commands import erase, key_app, restore
+from dagster_project.search_command import search
 from dagster_project.server_commands import secrets
 from dagster_project.servers import run_until_stopped
 
@@ -165,19 +166,6 @@ def samples(
 
 
 @app.command()
-def search(
-    query: Annotated[str, typer.Argument(help="Words, in English or Chinese.")],
-    limit: Annotated[int, typer.Option(help="Most hits.")] = 10,
-    source: Annotated[str | None, typer.Option(help="Only this source.")] = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Find clean documents by their words."""
-    from services.queries import search_documents
-
-    say(search_documents(resource("lakehouse"), resource("index"), query, limit, source), as_json)
-
-
-@app.command()
 def why(document_id: Annotated[str, typer.Argument(help="Id of a document or of a model.")], as_json: JsonOption = True) -> None:
     """Trace a document (or a model): raw bytes, revisions, refusal or cluster, votes, label, data set, and the increments behind them."""
     from services.model_queries import trace_model
@@ -200,7 +188,7 @@ def report(as_json: JsonOption = False) -> None:
     print(f"\n{found.headline}\n\nReport: {found.location}")
 
 
-for command in (*MODEL_COMMANDS, webhook, serve_data, sql, restore, erase, secrets):
+for command in (*MODEL_COMMANDS, search, webhook, serve_data, sql, restore, erase, secrets):
     app.command()(command)
 app.add_typer(label_app, name="label")
 app.add_typer(token_app, name="token")
@@ -270,7 +258,7 @@ def main() -> None:
     from resources.lakehouse import LakehouseError
     from resources.master_key import MasterKeyError
     from resources.object_store import ObjectStoreError
-    from resources.search_index import SearchIndexError
+    from resources.search_engine import SearchIndexError
 
     try:
         app()

@@ -103,7 +103,9 @@ class Step:
         """Keys of published rows, and of rows this step wrote so far, whose list in `column` shares a value with `values`."""
         keys = ", ".join(self.lakehouse.tables[table].key)
         flat = f'SELECT {keys}, unnest("{column}") AS value FROM ({self._visible(table)})'
-        return self._read(f"SELECT DISTINCT {keys} FROM ({flat}) SEMI JOIN wanted USING (value)", pd.DataFrame({"value": np.unique(values)}))
+        return self._read(
+            f"SELECT DISTINCT {keys} FROM ({flat}) SEMI JOIN wanted USING (value)", pd.DataFrame({"value": np.unique(values)})
+        )
 
     def write(self, table: str, frame: pd.DataFrame) -> None:
         """Spool rows; they reach the lakehouse when the block ends.

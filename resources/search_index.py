@@ -1,43 +1,26 @@
 """The embedded full-text index: tantivy over pre-segmented tokens, so that Chinese and English are found the same way.
 
-What belongs here: adding, removing, counting and finding documents by their tokens. How texts become tokens: the caller's
-business, with one function for documents and queries. The index stores ids only; texts stay in the lakehouse. It is a cache:
-it can be deleted and is then rebuilt from the lakehouse.
+The folder holds a pointer to the generation that answers, and its folder. Building anew fills another generation, then moves the pointer:
+whoever searches meanwhile gets the old answers, then the new ones.
 """
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import math
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
+from resources.search_engine import SCHEMA_VERSION, Found, Hit, IndexedDocument, SearchIndexError, check_window
+from resources.search_query import All, Between, Either, Equals, Not, Phrase, Query, Term
+
 if TYPE_CHECKING:
     import tantivy
 
 WRITER_HEAP_BYTES = 50_000_000
-
-
-class SearchIndexError(Exception):
-    """The index is missing or the query cannot be understood."""
-
-
-@dataclass(frozen=True)
-class Hit:
-    """A document that was found, with its BM25 score."""
-
-    document_id: str
-    score: float
-
-
-@dataclass(frozen=True)
-class IndexedDocument:
-    """What the index needs of a document; `tokens` are joined by spaces."""
-
-    document_id: str
-    source: str
-    language: str
-    tokens: str
 
 
 class SearchIndex:
@@ -46,83 +29,126 @@ class SearchIndex:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def add(self, documents: Iterable[IndexedDocument]) -> None:
-        """Add documents; one that is there already is replaced, so that adding twice changes nothing."""
-        import tantivy  # not while definitions load
+    @contextmanager
+    def writing(self, *, anew: bool = False) -> Iterator["_Writer"]:
+        """See `SearchEngine`."""
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with FileLock(self.folder.with_suffix(".lock")):
+            present = self._generation()
+            if present is not None and not anew:
+                yield _Writer(_open(present))
+                return
+            fresh = self.folder / f"v{SCHEMA_VERSION}-{uuid.uuid4().hex[:12]}"
+            fresh.mkdir(mode=0o700)
+            try:
+                yield _Writer(_open(fresh))
+                draft = self._pointer.with_suffix(".draft")
+                draft.write_text(fresh.name, encoding="utf-8")
+                draft.replace(self._pointer)
+            finally:
+                self._remove_all_but(self._generation())
 
-        with self._lock():
-            index = self._open(create=True)
-            writer = index.writer(WRITER_HEAP_BYTES, num_threads=1)
-            for document in documents:
-                writer.delete_documents_by_term("document_id", document.document_id)
-                writer.add_document(
-                    tantivy.Document(
-                        document_id=[document.document_id], source=[document.source], language=[document.language], tokens=[document.tokens]
-                    )
-                )
-            writer.commit()
-            writer.wait_merging_threads()
-
-    def clear(self) -> None:
-        """Remove all documents."""
-        with self._lock():
-            writer = self._open(create=True).writer(WRITER_HEAP_BYTES, num_threads=1)
-            writer.delete_all_documents()
-            writer.commit()
-            writer.wait_merging_threads()
+    def erase(self) -> None:
+        """See `SearchEngine`."""
+        if self.folder.exists():
+            with FileLock(self.folder.with_suffix(".lock")):
+                shutil.rmtree(self.folder)
 
     def count(self) -> int:
-        """How many documents it holds; 0 when it was never written."""
-        return int(self._open(create=True).searcher().num_docs) if self._exists() else 0
+        """See `SearchEngine`."""
+        index = self._opened()
+        return 0 if index is None else int(index.searcher().num_docs)
 
-    def search(self, tokens: Sequence[str], limit: int, source: str | None = None) -> list[Hit]:
-        """Documents that hold all tokens, best first; when none does, documents that hold any.
+    def size_bytes(self) -> int:
+        """See `SearchEngine`."""
+        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
 
-        Args:
-            tokens: The query, segmented as the documents were.
-            limit: Most hits.
-            source: Only this source.
-
-        Raises:
-            SearchIndexError: Nothing was indexed yet, or the query has no tokens.
-        """
-        if not self._exists():
+    def search(self, query: Query, limit: int, offset: int = 0) -> Found:
+        """See `SearchEngine`."""
+        check_window(limit, offset)
+        index = self._opened()
+        if index is None:
             raise SearchIndexError(f"Expected a search index in {self.folder}, found none. Materialize `search_index` first.")
-        if not tokens:
-            raise SearchIndexError("Expected a query with at least one word that is not a stop word, found none.")
-        import tantivy
-
-        index = self._open(create=False)
-        return self._find(index, tokens, tantivy.Occur.Must, limit, source) or self._find(
-            index, tokens, tantivy.Occur.Should, limit, source
-        )
-
-    def _find(self, index: "tantivy.Index", tokens: Sequence[str], occur: "tantivy.Occur", limit: int, source: str | None) -> list[Hit]:
-        import tantivy
-
-        words = [(occur, tantivy.Query.term_query(index.schema, "tokens", token)) for token in tokens]
-        query = tantivy.Query.boolean_query(words)
-        if source is not None:
-            only = tantivy.Query.const_score_query(tantivy.Query.term_query(index.schema, "source", source), 0.0)
-            query = tantivy.Query.boolean_query([(tantivy.Occur.Must, query), (tantivy.Occur.Must, only)])
         searcher = index.searcher()
-        return [Hit(searcher.doc(address)["document_id"][0], float(score)) for score, address in searcher.search(query, limit).hits]
+        found = searcher.search(_translated(index.schema, query), limit, offset=offset)
+        hits = [Hit(searcher.doc(address)["document_id"][0], float(score)) for score, address in found.hits]
+        return Found(int(found.count), hits)  # type: ignore[attr-defined]  # missing in the stubs
 
-    def _exists(self) -> bool:
-        return (self.folder / "meta.json").exists()
+    def _opened(self) -> "tantivy.Index | None":
+        """The generation that answers; looked for again where another one took its place before it was opened."""
+        while (present := self._generation()) is not None:
+            try:
+                return _open(present)
+            except (OSError, ValueError):
+                if present == self._generation():
+                    raise
+        return None
 
-    def _lock(self) -> FileLock:
-        self.folder.parent.mkdir(parents=True, exist_ok=True)
-        return FileLock(self.folder.with_suffix(".lock"))
+    @property
+    def _pointer(self) -> Path:
+        return self.folder / "current"
 
-    def _open(self, *, create: bool) -> "tantivy.Index":
+    def _generation(self) -> Path | None:
+        """The folder of the generation that answers; None where there is none of this schema version."""
+        try:
+            name = self._pointer.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return None
+        return self.folder / name if name.startswith(f"v{SCHEMA_VERSION}-") and (self.folder / name / "meta.json").exists() else None
+
+    def _remove_all_but(self, present: Path | None) -> None:
+        """Remove other generations, and what an earlier release left in the folder."""
+        for path in self.folder.iterdir():
+            if path not in (present, self._pointer):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+class _Writer:
+    """See `IndexWriter`; each call is committed."""
+
+    def __init__(self, index: "tantivy.Index") -> None:
+        self._index = index
+
+    def add(self, documents: Iterable[IndexedDocument]) -> None:
         import tantivy
 
-        if create:
-            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        index = tantivy.Index(_schema(), str(self.folder))
-        index.reload()
-        return index
+        with self._committing() as writer:
+            for document in documents:
+                writer.delete_documents_by_term("document_id", document.document_id)
+                found = tantivy.Document(
+                    document_id=[document.document_id],
+                    source=[document.source],
+                    language=[document.language],
+                    label=list(document.labels),
+                    tokens=[document.tokens],
+                )
+                found.add_integer("published", int(document.published_at.timestamp()))
+                writer.add_document(found)
+
+    def remove(self, document_ids: Iterable[str]) -> None:
+        with self._committing() as writer:
+            for document_id in document_ids:
+                writer.delete_documents_by_term("document_id", document_id)
+
+    @contextmanager
+    def _committing(self) -> Iterator["tantivy.IndexWriter"]:
+        writer = self._index.writer(WRITER_HEAP_BYTES, num_threads=1)
+        try:
+            yield writer
+            writer.commit()
+        except BaseException:
+            writer.rollback()
+            raise
+        finally:
+            writer.wait_merging_threads()  # until then its threads write files
+
+
+def _open(folder: Path) -> "tantivy.Index":
+    import tantivy
+
+    index = tantivy.Index(_schema(), str(folder))
+    index.reload()
+    return index
 
 
 def _schema() -> "tantivy.Schema":
@@ -130,7 +156,42 @@ def _schema() -> "tantivy.Schema":
 
     builder = tantivy.SchemaBuilder()
     builder.add_text_field("document_id", stored=True, tokenizer_name="raw")
-    builder.add_text_field("source", tokenizer_name="raw")
-    builder.add_text_field("language", tokenizer_name="raw")
+    for name in ("source", "language", "label"):
+        builder.add_text_field(name, tokenizer_name="raw", index_option="basic")
+    builder.add_integer_field("published", indexed=True, fast=True)
     builder.add_text_field("tokens", tokenizer_name="whitespace")
     return builder.build()
+
+
+def _translated(schema: "tantivy.Schema", query: Query) -> "tantivy.Query":
+    import tantivy
+
+    make = tantivy.Query
+    match query:
+        case Term(token):
+            return make.term_query(schema, "tokens", token)
+        case Phrase(tokens):
+            return make.phrase_query(schema, "tokens", list(tokens))
+        case Equals(field, value):
+            return make.const_score_query(make.term_query(schema, field, value, index_option="basic"), 0.0)
+        case Between(begin, end):
+            first = None if begin is None else math.ceil(begin.timestamp())
+            after = None if end is None else math.ceil(end.timestamp())
+            span = make.range_query(schema, "published", tantivy.FieldType.Integer, first, after, include_upper=after is None)
+            return make.const_score_query(span, 0.0)
+        case Not(part):
+            return make.boolean_query([(tantivy.Occur.Must, _everything()), (tantivy.Occur.MustNot, _translated(schema, part))])
+        case All(parts):
+            wanted = [(tantivy.Occur.Must, _translated(schema, part)) for part in parts if not isinstance(part, Not)]
+            unwanted = [(tantivy.Occur.MustNot, _translated(schema, part.part)) for part in parts if isinstance(part, Not)]
+            return make.boolean_query([*(wanted or [(tantivy.Occur.Must, _everything())]), *unwanted])
+        case Either(parts):
+            return (
+                make.boolean_query([(tantivy.Occur.Should, _translated(schema, part)) for part in parts]) if parts else make.empty_query()
+            )
+
+
+def _everything() -> "tantivy.Query":
+    import tantivy
+
+    return tantivy.Query.const_score_query(tantivy.Query.all_query(), 0.0)

@@ -6,7 +6,6 @@ thousand on an S3-compatible server.
 
 from collections import Counter
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
@@ -14,7 +13,6 @@ from resources.backups import Backups
 from resources.lake_copy import TABLES_SQL
 from resources.lakehouse import Lakehouse
 from resources.object_store import ObjectStore
-from resources.search_index import SearchIndex
 
 FILES_SQL = """
 SELECT $table AS table_name, data_file_size_bytes AS size_bytes FROM ducklake_list_files('lake', $table, schema => 'main')"""
@@ -55,16 +53,6 @@ def object_bytes(store: ObjectStore) -> Counter[str]:
     return sizes
 
 
-def index_bytes(index: SearchIndex) -> int:
-    """Bytes of the search index; 0 when there is none."""
-    return folder_bytes(index.folder)
-
-
 def backup_bytes(backups: Backups) -> int | None:
     """Bytes of all backups; None where the environment names no place for them."""
     return sum(object_bytes(backups.store).values()) if backups.is_on else None
-
-
-def folder_bytes(folder: Path) -> int:
-    """Bytes of all files below a folder; 0 when there is none."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())

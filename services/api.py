@@ -24,7 +24,7 @@ from resources.audit_log import AuditLog
 from resources.lakehouse import Lakehouse, LakehouseError
 from resources.loopback import is_loopback
 from resources.object_store import ObjectStore, ObjectStoreError
-from resources.search_index import SearchIndex
+from resources.search_engine import SearchEngine
 from services.body_limit import BodyLimit
 from services.guard import Guard
 from services.metrics import StorageMetrics
@@ -63,7 +63,7 @@ class Backend:
     project: Project
     lakehouse: Lakehouse
     object_store: ObjectStore
-    index: SearchIndex
+    index: SearchEngine
     store: AccessStore
     log: AuditLog
     key: AccessKey
@@ -115,6 +115,7 @@ def build_app(backend: Backend, host: str = "127.0.0.1") -> FastAPI:
         host: Interface it will listen on; on the loopback interface other host names are refused, as a web page could send them.
     """
     from services.endpoints import add_dataset_endpoints, add_document_endpoints, add_origin_endpoints
+    from services.search_endpoint import add_search_endpoint
 
     app = FastAPI(title="textmill data access", version="1", docs_url=None, redoc_url=None, responses=REFUSALS)
     access, registry = backend.project.access, CollectorRegistry()
@@ -126,6 +127,7 @@ def build_app(backend: Backend, host: str = "127.0.0.1") -> FastAPI:
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=["127.0.0.1", "localhost", "[::1]", host])
     registry.register(StorageMetrics(backend.lakehouse, backend.index))
     add_own_endpoints(app, backend, registry)
+    add_search_endpoint(app, backend)
     add_document_endpoints(app, backend)
     add_dataset_endpoints(app, backend)
     add_origin_endpoints(app, backend)

@@ -10,6 +10,7 @@ train = mill.dataset(split="train")
 import hashlib
 import io
 from collections.abc import Iterator
+from datetime import date
 from typing import Any, Literal
 from urllib.parse import quote, urlsplit
 
@@ -46,9 +47,19 @@ class DataClient:
         self._client = open_client(self, url.rstrip("/"), timeout_seconds)
         self._headers = {"Authorization": f"Bearer {token}"}
 
-    def search(self, query: str, limit: int = 10, source: str | None = None) -> pd.DataFrame:
-        """Clean documents that match some words, best first."""
-        return pd.DataFrame(self._ask("/search", {"q": query, "limit": limit, "source": source}))
+    def search(self, query: str, limit: int = 10, offset: int = 0, **filters: str | date) -> pd.DataFrame:
+        """Clean documents that match a query, best first; how many match in all is in `attrs["total"]` of the frame.
+
+        Args:
+            query: Words, phrases and conditions.
+            limit: Most documents.
+            offset: How many of the best are left out.
+            filters: `source`, `label`, `language`, and days, `since` and `until`.
+        """
+        page = self._ask("/search", {"q": query, "limit": limit, "offset": offset, **filters})
+        found = pd.DataFrame(page["rows"])
+        found.attrs |= {"total": page["total"], "is_any": page["is_any"]}
+        return found
 
     def documents(self, limit: int | None = None, **filters: str) -> pd.DataFrame:
         """Clean documents; filters are `document_id`, `source`, `language`."""

@@ -12,12 +12,11 @@ from starlette.background import BackgroundTask
 from assets.schemas import CLEAN_DOCUMENTS
 from resources.access_store import AccessStoreError, Identity
 from resources.object_store import ObjectNotFoundError
-from resources.search_index import SearchIndexError
 from services.api import ANNOTATORS, EVERYBODY, TRAINERS, VOTE_READERS, Backend, Refusal, allow, check_role
 from services.downloads import Download, DownloadError, bring_file, find_file, list_versions, read_data_manifest, sources_of
 from services.listings import DOCUMENTS, LABELS, PREDICTIONS, QUEUE, VOTES, Listing, page_model, read_page, row_model
 from services.model_queries import show_models, trace_model
-from services.queries import as_json, find_documents, trace_document
+from services.queries import trace_document
 from services.visibility import mask_trace
 
 Anybody = Annotated[Identity, Depends(allow(*EVERYBODY))]
@@ -51,24 +50,7 @@ class SignedFile(BaseModel):
 
 
 def add_document_endpoints(app: FastAPI, backend: Backend) -> None:
-    """Search, single documents, and the tables that are listed."""
-    found_row = row_model(CLEAN_DOCUMENTS, score=(float, Field(description="BM25 score.")))
-
-    @app.get("/search", response_model=list[found_row], responses={409: {"model": Refusal, "description": "Nothing is indexed yet."}})  # type: ignore[valid-type]
-    def search(
-        identity: Anybody, q: Annotated[str, Query(min_length=1, max_length=1000)], limit: Limit = 10, source: Value = None
-    ) -> list[dict[str, Any]]:
-        """Clean documents that match some words, in English or Chinese, best first; texts that are hidden are not searched."""
-        view = backend.view(identity)
-        sources = view.readable if source is None else [name for name in (source,) if view.readable is None or name in view.readable]
-        if not backend.index.count():
-            raise HTTPException(409, "Expected a search index, found none. Materialize `search_index` first.")
-        try:
-            found = find_documents(backend.lakehouse, backend.index, q, limit, sources)
-        except SearchIndexError as error:
-            raise HTTPException(422, str(error)) from error
-        return [view.mask(row, row["source"]) for row in as_json(found)]
-
+    """Single documents, and the tables that are listed."""
     for listing in (DOCUMENTS, LABELS, PREDICTIONS):
         add_listing(app, backend, listing, allow(*EVERYBODY))
     add_listing(app, backend, VOTES, allow(*VOTE_READERS))

@@ -227,8 +227,7 @@ def finish(resources: Mapping[str, Any], proofs: Sequence[Proof]) -> None:
         proof.objects = ()
         keep_proof(store, proof)
     scrub(lakehouse)
-    shutil.rmtree(resources["index"].folder, ignore_errors=True)
-    resources["index"].clear()
+    resources["index"].erase()
     for name in WORK_FOLDERS:
         shutil.rmtree(resources["compute"].folder / name, ignore_errors=True)
     if backups.is_on:

@@ -13,8 +13,7 @@ from prometheus_client.registry import Collector
 from assets.storage.figures import FRESHNESS_SQL
 from resources.compaction import measure_files
 from resources.lakehouse import Lakehouse, LakehouseError
-from resources.search_index import SearchIndex
-from resources.storage_sizes import index_bytes
+from resources.search_engine import SearchEngine
 from resources.timings import BUCKETS, Timings
 
 KEPT_SECONDS = 60.0
@@ -33,7 +32,7 @@ class StorageMetrics(Collector):
         clock: Seconds of a clock that never goes back.
     """
 
-    def __init__(self, lakehouse: Lakehouse, index: SearchIndex, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, lakehouse: Lakehouse, index: SearchEngine, clock: Callable[[], float] = time.monotonic) -> None:
         self._lakehouse, self._index, self._clock = lakehouse, index, clock
         self._kept: list[Metric] = []
         self._kept_until = clock()
@@ -48,7 +47,7 @@ class StorageMetrics(Collector):
 
     def _look_up(self) -> Iterator[Metric]:
         yield gauge("textmill_search_index_documents", "Documents in the search index.", self._index.count())
-        yield gauge("textmill_search_index_bytes", "Bytes of the search index.", index_bytes(self._index))
+        yield gauge("textmill_search_index_bytes", "Bytes of the search index.", self._index.size_bytes())
         try:
             newest, (files, size) = self._lakehouse.read(FRESHNESS_SQL), measure_files(self._lakehouse)
         except (LakehouseError, duckdb.Error):

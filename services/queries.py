@@ -4,7 +4,7 @@ Models have a module of their own (`model_queries.py`); who may see what is deci
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,9 +13,10 @@ import pandas as pd
 from assets.labeling.annotators import ALL_VOTES_SQL
 from resources.lakehouse import Lakehouse, LakehouseError
 from resources.object_store import ObjectStore
-from resources.search_index import SearchIndex
+from resources.search_engine import SearchEngine
+from resources.search_query import EVERYTHING, Filters, any_word, parse_query, tokens_of
+from services.highlights import find_highlights, marked_excerpt, shorten
 
-SHOWN_CHARS = 160
 TRACED_TABLES = (
     "raw_documents",
     "rejected_documents",
@@ -98,40 +99,77 @@ def sample_rules(lakehouse: Lakehouse, rule: str | None, limit: int) -> list[dic
     return [{str(key): value for key, value in row.items()} for row in shown.to_dict("records")]
 
 
+@dataclass(frozen=True)
+class SearchPage:
+    """Answers to a query.
+
+    Attributes:
+        total: How many documents match.
+        is_any: No document has all words of the query; these have any of them.
+        rows: The columns of `clean_documents`, `label`, `score` (BM25, best first) and `highlights`, lists of pairs of positions in `text`.
+    """
+
+    total: int
+    is_any: bool
+    rows: pd.DataFrame
+
+
+FOUND_SQL = """
+SELECT c.*, label, score FROM wanted JOIN clean_documents c USING (document_id) LEFT JOIN labeled_documents USING (document_id)
+ORDER BY score DESC, document_id
+"""
+
+
 def find_documents(
-    lakehouse: Lakehouse, index: SearchIndex, query: str, limit: int, sources: Collection[str] | None = None
-) -> pd.DataFrame:
-    """Published documents that match a query: the columns of `clean_documents` and `score` (BM25), best first.
+    lakehouse: Lakehouse, index: SearchEngine, query: str, limit: int, offset: int = 0, filters: Filters = EVERYTHING
+) -> SearchPage:
+    """Published documents that match a query.
 
     Args:
         lakehouse: Where the documents are.
         index: What finds them.
-        query: Words, in English or Chinese.
+        query: What is looked for, in the language of `resources/search_query.py`.
         limit: Most documents.
-        sources: Only these; None looks in all.
+        offset: How many of the best are left out.
+        filters: What is looked for besides.
+
+    Raises:
+        SearchQueryError: The query cannot be understood.
+        SearchIndexError: There is no index, or the page lies too far behind.
     """
     from assets.cleaning.tokens import tokenize_text
 
-    tokens = tokenize_text(query, "und")
-    hits = [hit for source in ([None] if sources is None else sorted(sources)) for hit in index.search(tokens, limit, source)]
-    wanted = pd.DataFrame({"document_id": [hit.document_id for hit in hits], "score": [hit.score for hit in hits]})
-    wanted = wanted.astype({"document_id": "str", "score": "float"})
-    sql = "SELECT c.*, score FROM wanted JOIN clean_documents c USING (document_id) ORDER BY score DESC, document_id LIMIT $limit"
-    return lakehouse.read(sql, {"limit": limit}, frames={"wanted": wanted})
+    asked = parse_query(query, tokenize_text)
+    found, is_any, content = index.search(filters.applied_to(asked), limit, offset), False, any_word(asked)
+    if not found.total and content is not None:
+        found = index.search(filters.applied_to(content), limit, offset)
+        is_any = found.total > 0
+    wanted = pd.DataFrame({"document_id": [hit.document_id for hit in found.hits], "score": [hit.score for hit in found.hits]})
+    rows = lakehouse.read(FOUND_SQL, frames={"wanted": wanted.astype({"document_id": "str", "score": "float"})})
+    tokens = tokens_of(asked)
+    texts = zip(rows["text"], rows["language"], strict=True)
+    highlights = pd.Series([find_highlights(text, tokens, language) for text, language in texts], index=rows.index, dtype=object)
+    return SearchPage(found.total, is_any, rows.assign(highlights=highlights))
 
 
-def search_documents(lakehouse: Lakehouse, index: SearchIndex, query: str, limit: int, source: str | None) -> list[dict[str, Any]]:
-    """What `find_documents` finds, for a terminal: score, source, id and the beginning of the text."""
-    found = find_documents(lakehouse, index, query, limit, None if source is None else [source])
+def shown_page(page: SearchPage, mark: Callable[[str], str] = str) -> list[dict[str, Any]]:
+    """A page for a terminal: score, source, label, id and what is around the first highlight of the text.
+
+    Args:
+        page: What was found.
+        mark: Makes words stand out.
+    """
+    rows = page.rows.astype(object).where(page.rows.notna(), "").to_dict("records")
     return [
-        {"score": f"{row['score']:.2f}", "source": row["source"], "document_id": row["document_id"], "text": shorten(row["text"])}
-        for row in found.to_dict("records")
+        {
+            "score": f"{row['score']:.2f}",
+            "source": row["source"],
+            "label": row["label"],
+            "document_id": row["document_id"],
+            "text": marked_excerpt(row["text"], row["highlights"], mark),
+        }
+        for row in rows
     ]
-
-
-def shorten(text: str) -> str:
-    """The beginning of a text."""
-    return text if len(text) <= SHOWN_CHARS else text[:SHOWN_CHARS] + " …"
 
 
 def trace_document(lakehouse: Lakehouse, document_id: str) -> dict[str, Any]:

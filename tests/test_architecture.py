@@ -28,6 +28,7 @@ WIRING = {
     "consulting.py",
     "embedding.py",
     "measuring.py",
+    "indexing.py",
 }
 OUTSIDE = ("dagster", "resources", "boto3", "botocore", "sqlalchemy", "duckdb", "httpx2", "tantivy")
 SHARED = {

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from dagster_project.cli import app
 from dagster_project.configuration import ConfigurationError
 from dagster_project.environments import build_resources, read_environment
-from services.queries import search_documents
+from services.queries import find_documents
 
 ENGLISH = [
     {"id": "1", "text": "I love this phone, the screen is wonderful and bright.", "ratings": [3, 4, 3, 2]},
@@ -66,8 +66,8 @@ def test_after_everything_was_deleted_the_graph_goes_on(kept, variables, files_s
     assert (summaries["raw_documents[shop]"], summaries["raw_documents[hotel]"]) == ("3 in, 1 out, 0 rejected, 2 skipped", "nothing new")
     assert summaries["search_index"] == "rebuilt: 5 in, 5 out, 0 rejected, 0 skipped"
     for query, beginning in (("wonderful screens", "I love"), ("酒店服务", "这家酒店"), ("lamp", "A brand new")):
-        (hit,) = search_documents(kept.lakehouse, kept.resources["index"], query, 5, None)
-        assert hit["text"].startswith(beginning)
+        (text,) = find_documents(kept.lakehouse, kept.resources["index"], query, 5).rows["text"]
+        assert text.startswith(beginning)
 
 
 def test_a_backup_is_recorded_and_the_next_one_copies_what_is_new_only(kept, variables):

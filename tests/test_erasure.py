@@ -18,7 +18,7 @@ from resources.object_store import LocalObjectStore
 from resources.tombstones import read_proofs, read_tombstones
 from services import erasure
 from services.erasure import ErasureError, Subject, erase, erase_again, plan_erasure, rewrite_dataset
-from services.queries import search_documents
+from services.queries import find_documents
 
 SECRET = "Zanzibarian lamp number seven burnt down the garage of Mrs Quillfeather."
 GEHEIM = "张小花说这家酒店的翡翠浴缸漏水，要求全额退款，再也不来了。"
@@ -123,7 +123,7 @@ def test_no_byte_of_an_erased_text_is_left_and_the_others_are_whole(filled, labe
 
     assert filled.run("refresh").failed_steps == {}
     assert filled.resources["index"].count() == 5
-    assert not search_documents(filled.lakehouse, filled.resources["index"], "Zanzibarian", 5, None)
+    assert not find_documents(filled.lakehouse, filled.resources["index"], "Zanzibarian", 5).total
     filled.lakehouse.close()
     with sqlite3.connect(filled.lakehouse.folder / "catalog.sqlite") as catalog:
         values = catalog.execute("SELECT min_value, max_value FROM ducklake_table_column_stats").fetchall()

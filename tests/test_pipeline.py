@@ -8,6 +8,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import dagster as dg
 import pytest
 
+from services.queries import find_documents
+
 ENGLISH = [
     {"id": "1", "text": "I love this phone, the screen is wonderful and bright.", "ratings": [3, 4, 3, 2]},
     {"id": "2", "text": "The battery died after two days, what a waste of money.", "ratings": [-3, -2, -4, -3]},
@@ -52,11 +54,9 @@ def test_texts_in_both_languages_are_collected_cleaned_labelled_and_found(settle
 
 
 def test_search_finds_chinese_and_english(settled):
-    from services.queries import search_documents
-
     for query, beginning in (("wonderful screens", "I love"), ("酒店服务", "这家酒店")):
-        (hit,) = search_documents(settled.lakehouse, settled.resources["index"], query, 5, None)
-        assert hit["text"].startswith(beginning)
+        (text,) = find_documents(settled.lakehouse, settled.resources["index"], query, 5).rows["text"]
+        assert text.startswith(beginning)
 
 
 def test_a_second_run_finds_nothing_new_and_writes_nothing(settled):
@@ -77,6 +77,28 @@ def test_new_and_changed_records_flow_on_alone(small, files_source):
     assert summaries["raw_documents[hotel]"] == "nothing new"
     assert summaries["clean_documents"] == "2 in, 2 out, 0 rejected, 0 skipped"
     assert small.rows("raw_documents WHERE external_id = '2'", "revision") == [(1,), (2,)]
+
+
+def test_a_new_label_reaches_the_index_and_nothing_else_is_told_again(small, files_source):
+    def found(label):
+        return set(find_documents(small.lakehouse, small.resources["index"], f"label:{label}", 9).rows["external_id"])
+
+    assert (found("positive"), found("neutral")) == ({"1", "甲"}, {"3"})
+    files_source("shop", [*ENGLISH[:2], {**ENGLISH[2], "ratings": [4, 4, 3, 4]}])
+    outcome = small.run("refresh")
+    assert outcome.succeeded, outcome
+    assert {step.asset: step.summary for step in outcome.steps}["search_index"] == "1 in, 1 out, 0 rejected, 0 skipped"
+    assert (found("positive"), found("neutral")) == ({"1", "3", "甲"}, set())
+    assert small.resources["index"].count() == 5
+    assert small.rows("search_index", "label").count(("positive",)) == 3
+
+
+def test_an_index_that_is_lost_is_made_anew(small):
+    small.resources["index"].erase()
+    outcome = small.run("refresh")
+    assert outcome.succeeded, outcome
+    assert {step.asset: step.summary for step in outcome.steps}["search_index"] == "rebuilt: 5 in, 5 out, 0 rejected, 0 skipped"
+    assert small.resources["index"].count() == 5
 
 
 def test_every_row_of_every_stage_is_accounted_for(settled):

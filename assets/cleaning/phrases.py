@@ -16,8 +16,8 @@ def _any_of(*expressions: str, flags: int = 0) -> re.Pattern[str]:
     return re.compile("|".join(expressions), flags)
 
 
-# All but the automatic texts are searched for in lower-case text, and each alternative begins with a character as it is: a search then leaps
-# from one of these characters to the next.
+# All but the automatic texts are searched for in lower-case text, and each alternative begins with a character as it is: a search then
+# leaps from one of these characters to the next.
 
 # Lines of a page that are not its text. The English ones extend the policy filter of C4 (Raffel et al. 2020, section 2.2).
 BOILERPLATE = _any_of(

@@ -15,6 +15,7 @@ from assets.schemas import BACKUP, COMPACTION, SEARCH_INDEX, SPLITS, STORAGE_REP
 from assets.storage.backup_record import describe_backup
 from assets.storage.contamination import find_contaminated, passages_of
 from assets.storage.datasets import MEMBERS_SQL, ROWS_SQL, TOKENS_SQL, DatasetWriter, FrozenDataset, permitted, training_refusals
+from assets.storage.indexing import INDEXED_ROWS, INDEXED_TABLES, documents_indexed, index_documents
 from assets.storage.measuring import measure, report
 from assets.storage.splits import assign_splits, count_leaks
 from assets.wiring import LakehouseResource, Materialized, ProjectResource, Refresh, asset_options, materialized, step_of
@@ -23,7 +24,7 @@ from resources.compaction import compact
 from resources.increments import BATCH_ROWS, Step
 from resources.lakehouse import Lakehouse
 from resources.object_store import ObjectStore
-from resources.search_index import IndexedDocument, SearchIndex
+from resources.search_engine import SearchEngine
 
 PACKAGE = "assets.storage"
 
@@ -61,23 +62,22 @@ def training_dataset(
     )
 
 
-@dg.asset(deps=["tokens"], **asset_options(SEARCH_INDEX, ["tantivy"]))
+@dg.asset(deps=list(INDEXED_TABLES), **asset_options(SEARCH_INDEX, ["tantivy"]))
 def search_index(
-    context: dg.AssetExecutionContext, config: Refresh, lakehouse: LakehouseResource, index: dg.ResourceParam[SearchIndex]
+    context: dg.AssetExecutionContext,
+    config: Refresh,
+    lakehouse: LakehouseResource,
+    project: ProjectResource,
+    index: dg.ResourceParam[SearchEngine],
 ) -> Materialized:
-    """Full-text index of the clean documents, English and Chinese; ask it with `textmill search`."""
+    """Full-text index of the clean documents, English and Chinese, with their labels; ask it with `textmill search`."""
     is_lost = index.count() == 0 and bool(lakehouse.increments("search_index"))
-    with step_of(
-        context, lakehouse, "search_index", upstream=["tokens"], full_refresh=config.full_refresh or is_lost, package=PACKAGE
-    ) as step:
-        if step.is_rebuild:
-            index.clear()
-        for batch in step.batches("tokens"):
-            index.add(IndexedDocument(*row) for row in batch[["document_id", "source", "language", "tokens"]].itertuples(index=False))
-            step.write("search_index", batch[SEARCH_INDEX.column_names()])
-            step.count(rows_in=len(batch), rows_out=len(batch))
-        already = 0 if step.is_rebuild else int(lakehouse.read("SELECT count(*) AS rows FROM search_index")["rows"].item())
-        step.measure("documents_missing", already + step.counts.rows_out - index.count())
+    full_refresh = config.full_refresh or is_lost
+    with step_of(context, lakehouse, "search_index", upstream=list(INDEXED_TABLES), full_refresh=full_refresh, package=PACKAGE) as step:
+        with index.writing(anew=step.is_rebuild) as writer:
+            for keys in step.changed_keys(INDEXED_TABLES, "document_id", INDEXED_ROWS):
+                index_documents(step, writer, keys, project.task)
+        step.measure("documents_missing", documents_indexed(step) - index.count())
     return materialized(step, {"documents": index.count()})
 
 
@@ -120,7 +120,7 @@ def storage_report(
     config: Refresh,
     lakehouse: LakehouseResource,
     object_store: dg.ResourceParam[ObjectStore],
-    index: dg.ResourceParam[SearchIndex],
+    index: dg.ResourceParam[SearchEngine],
     backups: dg.ResourceParam[Backups],
     project: ProjectResource,
 ) -> Materialized:

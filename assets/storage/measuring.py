@@ -14,12 +14,12 @@ from resources.backups import Backups
 from resources.increments import Step
 from resources.lakehouse import Lakehouse
 from resources.object_store import ObjectStore
-from resources.search_index import SearchIndex
-from resources.storage_sizes import backup_bytes, index_bytes, measure_lake, object_bytes
+from resources.search_engine import SearchEngine
+from resources.storage_sizes import backup_bytes, measure_lake, object_bytes
 
 
 def measure(
-    lakehouse: Lakehouse, object_store: ObjectStore, index: SearchIndex, backups: Backups, window: timedelta, now: datetime
+    lakehouse: Lakehouse, object_store: ObjectStore, index: SearchEngine, backups: Backups, window: timedelta, now: datetime
 ) -> Measured:
     """Everything that the report says."""
     lake, backed_up = measure_lake(lakehouse), backup_bytes(backups)
@@ -29,7 +29,7 @@ def measure(
         "lakehouse catalog": lake.catalog_bytes,
     }
     sizes |= {f"objects {name}": size for name, size in sorted(object_bytes(object_store).items())}
-    sizes |= {"search index": index_bytes(index)} | ({} if backed_up is None else {"backups": backed_up})
+    sizes |= {"search index": index.size_bytes()} | ({} if backed_up is None else {"backups": backed_up})
     return Measured(
         now=now,
         timings=summarize_timings(lakehouse.read(TIMINGS_SQL, {"since": now - window})),

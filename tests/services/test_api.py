@@ -75,11 +75,45 @@ def test_health_and_schema_need_no_token(api):
 
 @pytest.mark.parametrize(("query", "source", "part"), [("lovely violin", "shop", "lovely"), ("酒店", "hotel", "酒店")])
 def test_search_finds_english_and_chinese(api, query, source, part):
-    found = api.json("/search", "viewer", params={"q": query, "limit": 3})
+    page = api.json("/search", "viewer", params={"q": query, "limit": 1})
+    found = page["rows"]
     assert {row["source"] for row in found} == {source}
-    assert all(part in row["text"] for row in found)
-    assert [row["score"] for row in found] == sorted((row["score"] for row in found), reverse=True)
-    assert api.json("/search", "viewer", params={"q": query, "source": "shop" if source == "hotel" else "hotel"}) == []
+    assert (page["total"] >= 2, page["is_any"], len(found)) == (True, False, 1)
+    (following,) = api.json("/search", "viewer", params={"q": query, "limit": 1, "offset": 1})["rows"]
+    assert following["document_id"] != found[0]["document_id"]
+    assert found[0]["score"] >= following["score"] > 0
+    for row in (*found, following):
+        assert part in [row["text"][start:end] for start, end in row["highlights"]]
+    other = "shop" if source == "hotel" else "hotel"
+    assert api.json("/search", "viewer", params={"q": query, "source": other})["rows"] == []
+
+
+def test_search_knows_phrases_conditions_and_days(api):
+    def total(query, **filters):
+        return api.json("/search", "viewer", params={"q": query, **filters})["total"]
+
+    assert total("lovely label:positive") == total("lovely", label="positive") == total("lovely") > 0
+    assert total("lovely label:negative") == 0
+    assert total('"lovely said"') == total("lovely said") > total('"said lovely"') == 0
+    assert total("language:zh OR lovely") == total("language:zh") + total("lovely")
+    assert total("language:zh", until="2020-01-01") == 0
+    assert total("language:zh", since="2020-01-01") == total("language:zh")
+    assert api.json("/search", "viewer", params={"q": "lovely zebra"})["is_any"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"q": "(lovely"}, "parenthesis at character 1 to be closed"),
+        ({"q": "date:soon"}, "Expected a date"),
+        ({"q": "lovely", "limit": 1000, "offset": 9500}, "first 10,000 hits"),
+        ({"q": "lovely", "since": "soon"}, "since"),
+    ],
+)
+def test_a_search_that_cannot_be_answered_says_why(api, parameters, message):
+    response = api.ask("/search", "viewer", params=parameters)
+    assert response.status_code == 422
+    assert message in response.text
 
 
 def test_a_query_of_stop_words_says_what_is_missing(api):
@@ -168,7 +202,8 @@ def test_too_many_requests_wait(api_of):
 def test_rows_of_other_sources_are_nowhere(api_of, document_of):
     api = api_of(sources={"viewer": ("shop",)})
     assert {row["source"] for path in ("/documents", "/labels", "/predictions") for row in api.json(path, "viewer")["rows"]} == {"shop"}
-    assert api.json("/search", "viewer", params={"q": "酒店"}) == []
+    for query in ("酒店", "source:hotel", "NOT lovely OR 酒店"):
+        assert {row["source"] for row in api.json("/search", "viewer", params={"q": query})["rows"]} <= {"shop"}
     assert api.ask("/documents/" + document_of("hotel"), "viewer").status_code == 404
     assert api.ask("/lineage/" + document_of("hotel"), "viewer").status_code == 404
     assert api.json("/datasets", "viewer")[0]["sources"] == ["shop"]
@@ -192,8 +227,8 @@ def test_texts_of_restricted_sources_are_neither_shown_nor_searched(api_of, docu
     rows = api.json("/documents", "viewer")["rows"]
     assert {row["text"] for row in rows if row["source"] == restricted} == {None}
     assert None not in {row["text"] for row in rows if row["source"] == open_source}
-    assert api.json("/search", "viewer", params={"q": query}) == []
-    assert api.json("/search", "admin", params={"q": query}) != []
+    assert api.json("/search", "viewer", params={"q": query})["rows"] == []
+    assert api.json("/search", "admin", params={"q": query})["rows"] != []
     lineage = api.json("/lineage/" + document_of(restricted), "trainer")
     assert [row[column] for row in lineage["raw_documents"] for column in ("text", "title", "url")] == [None] * 3
     assert lineage["raw_objects"][0]["uri"] is None

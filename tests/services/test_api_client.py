@@ -3,6 +3,7 @@
 import socket
 import threading
 from contextlib import contextmanager
+from datetime import date
 
 import pytest
 import uvicorn
@@ -47,7 +48,10 @@ def test_frames_hold_what_is_published(mill_of, served, monkeypatch):
 
 @pytest.mark.parametrize(("query", "source"), [("lovely violin", "shop"), ("酒店", "hotel")])
 def test_search_in_both_languages(mill_of, query, source):
-    assert set(mill_of("viewer").search(query)["source"]) == {source}
+    found = mill_of("viewer").search(query, limit=1)
+    assert (set(found["source"]), len(found), found.attrs["total"] > 1) == ({source}, 1, True)
+    assert mill_of("viewer").search(query, source="nowhere").empty
+    assert mill_of("viewer").search(query, until=date(2020, 1, 1)).attrs == {"total": 0, "is_any": False}
 
 
 def test_data_sets_are_fetched_checked_and_read(mill_of, served):
