@@ -9,7 +9,7 @@ import dagster as dg
 from assets.collection.receiving import changed_tasks
 from assets.label_studio import ANNOTATION, title_of
 from assets.project import Project
-from dagster_project.jobs import backup, compact, partition_range_tags, refresh, report, retrain
+from dagster_project.jobs import back_up, compact, partition_range_tags, refresh, report, retrain
 from resources.labeling_server import LabelingServer
 from resources.lakehouse import Lakehouse
 from resources.notices import ANNOTATED, Notices
@@ -51,7 +51,7 @@ def build_schedules(project: Project) -> list[dg.ScheduleDefinition]:
         "weekly_retrain", job=retrain, cron_schedule="0 5 * * 1", description="Freezes a data set and retrains at 05:00 UTC every Monday."
     )
     nightly = dg.ScheduleDefinition(
-        "nightly_backup", job=backup, cron_schedule="0 1 * * *", description="Backs up what is new at 01:00 UTC every night."
+        "nightly_backup", job=back_up, cron_schedule="0 1 * * *", description="Backs up what is new at 01:00 UTC every night."
     )
     sundays = dg.ScheduleDefinition(
         "weekly_compaction", job=compact, cron_schedule="0 2 * * 0", description="Compacts the lakehouse at 02:00 UTC every Sunday."

@@ -16,6 +16,7 @@ from dagster_project.model_commands import MODEL_COMMANDS
 from dagster_project.printing import JsonOption, say
 from dagster_project.safety_commands import erase, key_app, restore
 from dagster_project.search_command import search
+from dagster_project.server_commands import secrets
 from dagster_project.servers import run_until_stopped
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, help="From collected text to models that can be trusted.")
@@ -35,7 +36,7 @@ def setup(gpu_slots: Annotated[int, typer.Option(help="Trainings at a time.")] =
 
 @app.command("run")
 def run_command(
-    job: Annotated[str, typer.Argument(help="refresh, retrain, everything, search, study, issues, backup, compact or report")],
+    job: Annotated[str, typer.Argument(help="refresh, retrain, everything, search, study, issues, back_up, compact or report")],
     full_refresh: Annotated[bool, typer.Option("--full-refresh", help="Recompute everything.")] = False,
     as_json: JsonOption = False,
 ) -> None:
@@ -52,7 +53,7 @@ def replay(source: Annotated[str, typer.Argument(help="Name of a source.")], as_
 @app.command()
 def backup(as_json: JsonOption = False) -> None:
     """Copy what is new to TEXTMILL_BACKUP_URL, encrypted, and prove the backup by restoring it on trial."""
-    raise typer.Exit(0 if run_and_report("backup", as_json) else 1)
+    raise typer.Exit(0 if run_and_report("back_up", as_json) else 1)
 
 
 @app.command()
@@ -187,7 +188,7 @@ def report(as_json: JsonOption = False) -> None:
     print(f"\n{found.headline}\n\nReport: {found.location}")
 
 
-for command in (*MODEL_COMMANDS, search, webhook, serve_data, sql, restore, erase):
+for command in (*MODEL_COMMANDS, search, webhook, serve_data, sql, restore, erase, secrets):
     app.command()(command)
 app.add_typer(label_app, name="label")
 app.add_typer(token_app, name="token")

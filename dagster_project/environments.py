@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 from assets.project import Project
 from assets.schemas import TABLES
 from dagster_project.configuration import ConfigurationError, load_project
+from dagster_project.s3_settings import OBJECT_STORE_VARIABLE, read_download_endpoint, read_server_encryption
+from dagster_project.secret_files import take_secret_files
 from resources.backups import Backups
 from resources.compute import LocalCompute
 from resources.encrypted_object_store import EncryptedObjectStore
@@ -25,7 +27,7 @@ from resources.language_model import LanguageModel, LanguageModelError, open_lan
 from resources.master_key import MasterKeyError, MasterKeys
 from resources.model_tracking import ModelTracking, TrackingError, open_model_tracking
 from resources.notices import Notices
-from resources.object_store import ObjectStoreError, open_object_store
+from resources.object_store import ObjectStore, ObjectStoreError, ServerEncryption, open_object_store
 from resources.postgres_address import PostgresAddress, PostgresAddressError, parse_postgres_address
 from resources.pseudonym_key import PseudonymKey, PseudonymKeyError
 from resources.search_index import SearchIndex
@@ -48,7 +50,6 @@ ACCESS_KEY_VARIABLE = "TEXTMILL_ACCESS_KEY"  # the variable's name
 MASTER_KEY_VARIABLE, PREVIOUS_KEY_VARIABLE = "TEXTMILL_MASTER_KEY", "TEXTMILL_MASTER_KEY_PREVIOUS"  # the variables' names
 KMS_ENDPOINT_VARIABLE = "TEXTMILL_KMS_ENDPOINT"
 CATALOG_URL_VARIABLE, CATALOG_SCHEMA_VARIABLE, LAKE_URL_VARIABLE = "TEXTMILL_CATALOG_URL", "TEXTMILL_CATALOG_SCHEMA", "TEXTMILL_LAKE_URL"
-OBJECT_STORE_VARIABLE = "TEXTMILL_OBJECT_STORE_URL"
 DEFAULT_CATALOG_SCHEMA = "textmill"
 BACKUP_URL_VARIABLE, BACKUP_ENDPOINT_VARIABLE = "TEXTMILL_BACKUP_URL", "TEXTMILL_BACKUP_ENDPOINT"
 LABEL_STUDIO_TOKEN_VARIABLE = "TEXTMILL_LABEL_STUDIO_TOKEN"  # the variable's name
@@ -86,6 +87,8 @@ class Environment:
         variables: What the project file may name as `${NAME}`.
         object_store_url: `TEXTMILL_OBJECT_STORE_URL`: where raw bytes, data sets and models are kept.
         object_store_endpoint: `TEXTMILL_OBJECT_STORE_ENDPOINT`: address of an S3-compatible server.
+        object_store_encryption: `TEXTMILL_OBJECT_STORE_ENCRYPTION`, `TEXTMILL_OBJECT_STORE_KMS_KEY`: what that server encrypts with.
+        download_endpoint: `TEXTMILL_DOWNLOAD_ENDPOINT`: address at which those who download data sets reach that server; None if not.
         demo_port: `TEXTMILL_DEMO_PORT`: loopback port of the demo's newspaper.
         mlflow_uri: `TEXTMILL_MLFLOW_URI`: where models are shown besides the lakehouse; None shows them nowhere.
         label_studio_url: `TEXTMILL_LABEL_STUDIO_URL`: where people label in a browser; None asks nobody.
@@ -110,6 +113,8 @@ class Environment:
     object_store_url: str
     object_store_endpoint: str | None
     demo_port: int
+    object_store_encryption: ServerEncryption | None = None
+    download_endpoint: str | None = None
     mlflow_uri: str | None = None
     label_studio_url: str | None = None
     label_studio_token: str | None = field(default=None, repr=False)
@@ -134,10 +139,14 @@ class Environment:
 def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
     """The environment described by environment variables (by default, this process's).
 
+    Secrets in files (`NAME_FILE`) become variables of this process, where Dagster and clients of databases look for them, too.
+
     Raises:
         ConfigurationError: `TEXTMILL_ENV` names no environment, or a value is unusable.
     """
-    given = dict(os.environ if variables is None else variables)
+    found = os.environ if variables is None else dict(variables)
+    take_secret_files(found)
+    given = dict(found)
     name = given.get("TEXTMILL_ENV", "embedded")
     if name not in RESOURCES:
         raise ConfigurationError(f"TEXTMILL_ENV: expected one of {sorted(RESOURCES)}, found {name!r}")
@@ -158,6 +167,8 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
         variables=given | {"TEXTMILL_HOME": str(home), "TEXTMILL_DEMO_PORT": port},
         object_store_url=given.get("TEXTMILL_OBJECT_STORE_URL") or (home / "objects").as_uri(),
         object_store_endpoint=given.get("TEXTMILL_OBJECT_STORE_ENDPOINT") or None,
+        object_store_encryption=read_server_encryption(given),
+        download_endpoint=read_download_endpoint(given),
         demo_port=int(port),
         mlflow_uri=given.get(MLFLOW_VARIABLE) or None,
         label_studio_url=given.get(LABEL_STUDIO_VARIABLE) or None,
@@ -232,7 +243,7 @@ def lake_place(environment: Environment) -> LakePlace:
     from resources.server_place import ServerPlace
 
     address, endpoint = urlsplit(lake.url), environment.object_store_endpoint
-    data = open_s3_object_store(address.netloc, address.path.strip("/"), endpoint)
+    data = open_s3_object_store(address.netloc, address.path.strip("/"), endpoint, environment.object_store_encryption)
     return ServerPlace(folder, lake.catalog, lake.schema, data, endpoint)
 
 
@@ -240,7 +251,7 @@ def resources_of(environment: Environment, project: Project) -> dict[str, Any]:
     """The resources of the graph by role, the same in every environment; nothing is opened before it is used."""
     master_keys = _open_master_keys(environment)
     timings = Timings()
-    object_store = TimedObjectStore(open_object_store(environment.object_store_url, environment.object_store_endpoint), timings)
+    object_store = TimedObjectStore(_open_objects(environment), timings)
     return {
         "project": project,
         "lakehouse": Lakehouse(lake_place(environment), list(TABLES.values()), timings=timings),
@@ -255,6 +266,12 @@ def resources_of(environment: Environment, project: Project) -> dict[str, Any]:
         "language_model": _open_language_model(environment, project),
         "pseudonym_key": _open_pseudonym_key(environment),
     }
+
+
+def _open_objects(environment: Environment) -> ObjectStore:
+    """Where objects lie, before anything is sealed."""
+    where = (environment.object_store_url, environment.object_store_endpoint)
+    return open_object_store(*where, environment.object_store_encryption, environment.download_endpoint)
 
 
 def _open_tracking(uri: str | None, name: str) -> ModelTracking:

@@ -53,8 +53,8 @@ issues = dg.define_asset_job(
     description="On demand: labels that are probably wrong, texts that are unlike the others, and a queue that asks about the worst.",
 )
 
-backup = dg.define_asset_job(
-    "backup",
+back_up = dg.define_asset_job(
+    "back_up",
     dg.AssetSelection.assets(*BACKUP),
     description="Copy what is new to TEXTMILL_BACKUP_URL, encrypted, and prove it by restoring it on trial.",
 )
@@ -71,7 +71,7 @@ report = dg.define_asset_job(
     description="What storing costs: times and failures of reads and writes, freshness, bytes, cost, growth.",
 )
 
-JOBS = [refresh, retrain, everything, search, study, issues, backup, compact, report]
+JOBS = [refresh, retrain, everything, search, study, issues, back_up, compact, report]
 
 
 def partition_range_tags(sources: list[str]) -> dict[str, str]:

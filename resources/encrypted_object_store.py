@@ -30,11 +30,11 @@ class EncryptedObjectStore(ObjectStore):
 
     def put(self, key: str, payload: bytes) -> None:
         """See `ObjectStore`."""
-        if self._is_private(key):
-            sealed = io.BytesIO()
-            seal(io.BytesIO(payload), sealed, self.ring.newest(), key)
-            payload = sealed.getvalue()
-        self.inner.put(key, payload)
+        self.inner.put(key, self._sealed(key, payload))
+
+    def put_new(self, key: str, payload: bytes) -> bool:
+        """See `ObjectStore`."""
+        return self.inner.put_new(key, self._sealed(key, payload))
 
     def put_file(self, key: str, path: Path) -> None:
         """See `ObjectStore`."""
@@ -94,9 +94,21 @@ class EncryptedObjectStore(ObjectStore):
         """See `ObjectStore`."""
         return self.inner.url(key)
 
+    def download_url(self, key: str, name: str, seconds: int) -> str | None:
+        """See `ObjectStore`; nothing that is sealed has one: whoever fetched it could not open it."""
+        return None if self._is_private(key) else self.inner.download_url(key, name, seconds)
+
     def check(self) -> None:
         """See `ObjectStore`."""
         self.inner.check()
+
+    def _sealed(self, key: str, payload: bytes) -> bytes:
+        """What is stored of an object."""
+        if not self._is_private(key):
+            return payload
+        sealed = io.BytesIO()
+        seal(io.BytesIO(payload), sealed, self.ring.newest(), key)
+        return sealed.getvalue()
 
     def _is_private(self, key: str) -> bool:
         return key.startswith(self._prefixes) and not key.startswith(KEYS)

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import IO, Protocol
+from typing import IO, Literal, Protocol
 from urllib.parse import unquote, urlsplit
 
 INCOMING = ".incoming"
@@ -49,6 +49,23 @@ class StoredObject:
     modified_at: datetime
 
 
+@dataclass(frozen=True)
+class ServerEncryption:
+    """What the server is asked to encrypt new objects with, besides what textmill seals itself.
+
+    Attributes:
+        algorithm: `AES256` is SSE-S3, with keys of the store; `aws:kms` is SSE-KMS, with a key of the key service.
+        key_id: Id, ARN or alias of that key; None is the account's own for S3.
+    """
+
+    algorithm: Literal["AES256", "aws:kms"]
+    key_id: str | None = None
+
+    def options(self) -> dict[str, str]:
+        """What a write says of it."""
+        return {"ServerSideEncryption": self.algorithm} | ({"SSEKMSKeyId": self.key_id} if self.key_id else {})
+
+
 class ObjectStore(Protocol):
     """Bytes under keys. A key is seen either with all of its bytes or not at all."""
 
@@ -57,6 +74,13 @@ class ObjectStore(Protocol):
 
     def put_file(self, key: str, path: Path) -> None:
         """Writes the object from a file, without reading all of it into memory."""
+
+    def put_new(self, key: str, payload: bytes) -> bool:
+        """Writes the object unless there is one; False when there is. Of two writers at once the first one's stays, where the store can."""
+        if self.exists(key):
+            return False
+        self.put(key, payload)
+        return True
 
     def get(self, key: str) -> bytes:
         """All bytes of the object.
@@ -87,6 +111,16 @@ class ObjectStore(Protocol):
     def url(self, key: str) -> str:
         """Address of the object, for people and messages."""
         ...
+
+    def download_url(self, key: str, name: str, seconds: int) -> str | None:
+        """Address from which anybody can fetch the object for a while, without passing through us; None where the store gives none.
+
+        Args:
+            key: Of an object that is there.
+            name: Under which it is saved.
+            seconds: How long the address is good for.
+        """
+        return None
 
     def check(self) -> None:
         """Makes sure that the store is there and answers.
@@ -129,7 +163,7 @@ class ObjectStore(Protocol):
         sha256 = hashlib.sha256(payload).hexdigest()
         key = content_key(sha256)
         if not self.exists(key):
-            self.put(key, payload)
+            self.put_new(key, payload)
         return sha256
 
     def get_content(self, sha256: str) -> bytes:
@@ -190,6 +224,10 @@ class LocalObjectStore(ObjectStore):
         with path.open("rb") as source:
             self._write(key, lambda file: shutil.copyfileobj(source, file, 1 << 20))
 
+    def put_new(self, key: str, payload: bytes) -> bool:
+        """See `ObjectStore`."""
+        return self._write(key, lambda file: file.write(payload), replace=False)
+
     def get(self, key: str) -> bytes:
         """See `ObjectStore`."""
         try:
@@ -236,7 +274,8 @@ class LocalObjectStore(ObjectStore):
             raise ObjectStoreError(f"expected {key!r} to lie below {self.root}, found a link that leads out of it")
         return path
 
-    def _write(self, key: str, fill: Callable[[IO[bytes]], object]) -> None:
+    def _write(self, key: str, fill: Callable[[IO[bytes]], object], *, replace: bool = True) -> bool:
+        """False when there is an object that must not be replaced."""
         target = self._path(key)
         incoming = self.root / INCOMING
         for folder in (incoming, target.parent):
@@ -248,18 +287,31 @@ class LocalObjectStore(ObjectStore):
                 fill(file)
                 file.flush()
                 os.fsync(file.fileno())
-            temporary.replace(target)
+            if replace:
+                temporary.replace(target)
+            else:
+                os.link(temporary, target)
+        except FileExistsError:
+            return False
         finally:
             temporary.unlink(missing_ok=True)
         _sync_folder(target.parent)
+        return True
 
 
-def open_object_store(url: str, endpoint_url: str | None = None) -> ObjectStore:
+def open_object_store(
+    url: str,
+    endpoint_url: str | None = None,
+    encryption: ServerEncryption | None = None,
+    download_endpoint: str | None = None,
+) -> ObjectStore:
     """The store at an address: `file:///folder` or `s3://bucket/prefix`. Opens no connection.
 
     Args:
         url: The address.
         endpoint_url: Address of an S3-compatible server; None for Amazon's.
+        encryption: What that server encrypts new objects with; None leaves it to the bucket.
+        download_endpoint: Address at which those who download reach that server; None if they do not.
 
     Raises:
         ObjectStoreError: The address is of another kind.
@@ -271,7 +323,7 @@ def open_object_store(url: str, endpoint_url: str | None = None) -> ObjectStore:
         # boto3 takes half a second to import; embedded deployments never need it.
         from resources.s3_object_store import open_s3_object_store
 
-        return open_s3_object_store(parts.netloc, parts.path.strip("/"), endpoint_url)
+        return open_s3_object_store(parts.netloc, parts.path.strip("/"), endpoint_url, encryption, download_endpoint)
     raise ObjectStoreError(f"expected an address such as file:///folder or s3://bucket/prefix, found {url!r}")
 
 

@@ -161,6 +161,8 @@ class ServerPlace(LakePlace):
         keys = found.get_frozen_credentials()
         given = {"KEY_ID": keys.access_key, "SECRET": keys.secret_key, "REGION": session.region_name or "us-east-1", "SCOPE": self.data_url}
         given |= {"SESSION_TOKEN": keys.token} if keys.token else {}
+        encryption = self._data.encryption
+        given |= {"KMS_KEY_ID": encryption.key_id} if encryption and encryption.key_id else {}
         options = [f"{name} '{quoted(value)}'" for name, value in given.items()]
         if self._endpoint:
             address = urlsplit(self._endpoint)

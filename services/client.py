@@ -104,7 +104,7 @@ class DataClient:
         (file,) = [
             one for one in self._ask(f"/datasets/{quote(version, safe='')}/downloads", method="POST") if one["name"] == f"{split}.parquet"
         ]
-        payload = self._send("GET", file["url"], None).content
+        payload = self._fetch(file["url"])
         if hashlib.sha256(payload).hexdigest() != file["sha256"]:
             raise DataAccessError(f"Expected {file['name']} of {version} as its manifest says, found other bytes. Fetch it again.")
         return pd.read_parquet(io.BytesIO(payload))
@@ -140,6 +140,16 @@ class DataClient:
     def _ask(self, path: str, parameters: dict[str, Any] | None = None, method: str = "GET") -> Any:  # noqa: ANN401  # any JSON
         return self._send(method, path, parameters).json()
 
+    def _fetch(self, path: str) -> bytes:
+        """The bytes at an address that needs no token; the API may send us to the object store for them.
+
+        Raises:
+            DataAccessError: It was refused.
+        """
+        response = self._client.get(path, follow_redirects=True)
+        _check(response, f"GET {path.partition('?')[0]}")
+        return response.content
+
     def _send(self, method: str, path: str, parameters: dict[str, Any] | None) -> httpx2.Response:
         """One request.
 
@@ -148,9 +158,13 @@ class DataClient:
         """
         given = None if parameters is None else {name: value for name, value in parameters.items() if value is not None}
         response = self._client.request(method, path, params=given, headers=self._headers)
-        if response.status_code >= 400:
-            raise DataAccessError(f"{method} {path.partition('?')[0]}: {response.status_code} {response.text[:500]}")
+        _check(response, f"{method} {path.partition('?')[0]}")
         return response
+
+
+def _check(response: httpx2.Response, asked: str) -> None:
+    if response.status_code >= 400:
+        raise DataAccessError(f"{asked}: {response.status_code} {response.text[:500]}")
 
 
 def connect(url: str, token: str, timeout_seconds: float = 60.0) -> DataClient:

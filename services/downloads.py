@@ -1,7 +1,8 @@
 """Data set versions for people who may have them whole: which there are, and addresses that open one file for a short time.
 
 A signed address needs no token, so that a browser or `curl` can fetch the file; it names whose token asked for it, and stops working
-when that token does. The bytes are sent by the API itself, whatever store they lie in.
+when that token does. The bytes are sent by the API itself, or by an S3 server that people can reach: then the API answers, after the same
+checks and an entry of the audit log, with an address of that server that is good for a minute.
 """
 
 import hmac
@@ -14,7 +15,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from resources.lakehouse import Lakehouse
-from resources.object_store import ObjectStore
+from resources.object_store import ObjectNotFoundError, ObjectStore
 from services.queries import as_json
 from services.visibility import View, sign
 
@@ -25,6 +26,10 @@ SELECT dataset_version, count(DISTINCT document_id) AS rows_count, list(DISTINCT
 FROM lake.history.training_dataset JOIN lake.main.increments USING (increment_id)
 GROUP BY dataset_version ORDER BY created_at DESC, dataset_version
 """
+
+
+FETCH_SECONDS = 60
+"""How long a file can be fetched from the store after the API has sent somebody there; a transfer that has begun goes on."""
 
 
 class DownloadError(Exception):
@@ -85,8 +90,26 @@ def read_data_manifest(store: ObjectStore, version: str) -> dict[str, Any]:
     Raises:
         ObjectNotFoundError: Its files are gone.
     """
-    manifest: dict[str, Any] = json.loads(store.get(f"datasets/{version}/manifest.json"))
+    manifest: dict[str, Any] = json.loads(store.get(file_key(version, "manifest.json")))
     return manifest
+
+
+def find_file(store: ObjectStore, version: str, name: str) -> str | None:
+    """Address at the store from which a data set's file can be fetched; None where it has to be sent.
+
+    Raises:
+        ObjectNotFoundError: It is gone.
+    """
+    key = file_key(version, name)
+    address = store.download_url(key, f"{version}-{name}", FETCH_SECONDS)
+    if address is not None and not store.exists(key):
+        raise ObjectNotFoundError(f"expected an object at {store.url(key)}, found none")
+    return address
+
+
+def file_key(version: str, name: str) -> str:
+    """Where a data set's file lies in the store."""
+    return f"datasets/{version}/{name}"
 
 
 def bring_file(store: ObjectStore, version: str, name: str) -> Path:
@@ -98,7 +121,7 @@ def bring_file(store: ObjectStore, version: str, name: str) -> Path:
     with tempfile.NamedTemporaryFile(prefix="textmill-", suffix=f"-{name}", delete=False) as file:
         path = Path(file.name)
     try:
-        store.get_file(f"datasets/{version}/{name}", path)
+        store.get_file(file_key(version, name), path)
     except BaseException:
         path.unlink()
         raise

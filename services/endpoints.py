@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, HTTPException, Path, Query, Request
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, RedirectResponse, Response
 from pydantic import BaseModel, Field
 from starlette.background import BackgroundTask
 
@@ -13,7 +13,7 @@ from assets.schemas import CLEAN_DOCUMENTS
 from resources.access_store import AccessStoreError, Identity
 from resources.object_store import ObjectNotFoundError
 from services.api import ANNOTATORS, EVERYBODY, TRAINERS, VOTE_READERS, Backend, Refusal, allow, check_role
-from services.downloads import Download, DownloadError, bring_file, list_versions, read_data_manifest, sources_of
+from services.downloads import Download, DownloadError, bring_file, find_file, list_versions, read_data_manifest, sources_of
 from services.listings import DOCUMENTS, LABELS, PREDICTIONS, QUEUE, VOTES, Listing, page_model, read_page, row_model
 from services.model_queries import show_models, trace_model
 from services.queries import trace_document
@@ -26,6 +26,8 @@ Version = Annotated[str, Path(pattern="^[0-9a-f]{24}$")]
 Value = Annotated[str | None, Query(max_length=1000)]
 Limit = Annotated[int, Query(ge=1, le=1000)]
 MISSING: dict[int | str, dict[str, Any]] = {404: {"model": Refusal, "description": "There is none, or none that this token sees."}}
+
+ELSEWHERE: dict[int | str, dict[str, Any]] = {307: {"description": "Fetch it from the object store, at the address in `Location`."}}
 
 
 class DatasetVersion(BaseModel):
@@ -113,11 +115,11 @@ def add_dataset_endpoints(app: FastAPI, backend: Backend) -> None:
             for name, sha256 in find_manifest(backend, version)["files"].items()
         ]
 
-    @app.get("/datasets/{version}/files/{name}", response_class=FileResponse, responses=MISSING)
+    @app.get("/datasets/{version}/files/{name}", response_class=FileResponse, responses=MISSING | ELSEWHERE)
     def file(
         request: Request, version: Version, name: Literal["train.parquet", "dev.parquet", "test.parquet"], token_id: str, expires: int,
         signature: str,
-    ) -> FileResponse:  # fmt: skip
+    ) -> Response:  # fmt: skip
         """A file of a data set, by an address that was given out."""
         try:
             Download(version, name, token_id, expires).check(backend.key.read(), signature, datetime.now(UTC))
@@ -130,10 +132,22 @@ def add_dataset_endpoints(app: FastAPI, backend: Backend) -> None:
         check_role(identity, TRAINERS)
         check_whole(backend, identity, version)
         try:
-            path = bring_file(backend.object_store, version, name)
+            return hand_over(backend, version, name)
         except ObjectNotFoundError as error:
             raise HTTPException(404, f"Expected {name} of data set {version}, found it gone.") from error
-        return FileResponse(path, filename=f"{version}-{name}", background=BackgroundTask(path.unlink))
+
+
+def hand_over(backend: Backend, version: str, name: str) -> Response:
+    """A file of a data set, or the way to where the store hands it over itself.
+
+    Raises:
+        ObjectNotFoundError: It is gone.
+    """
+    address = find_file(backend.object_store, version, name)
+    if address is not None:
+        return RedirectResponse(address, headers={"Cache-Control": "no-store"})
+    path = bring_file(backend.object_store, version, name)
+    return FileResponse(path, filename=f"{version}-{name}", background=BackgroundTask(path.unlink))
 
 
 def find_sources(backend: Backend, version: str) -> list[str]:

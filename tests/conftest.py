@@ -44,6 +44,7 @@ SLOW = (
     "tests/test_label_studio_server.py",
     "tests/services/test_api",
     "tests/test_access_commands.py",
+    "tests/test_front_door.py",
 )
 LABELS = ("negative", "neutral", "positive")
 

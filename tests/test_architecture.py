@@ -122,6 +122,7 @@ def test_only_environments_reads_the_environment():
     readers = {relative(path) for path in PRODUCT if "os.environ" in path.read_text(encoding="utf-8")}
     assert readers <= {
         "dagster_project/environments.py",
+        "dagster_project/secret_files.py",  # hands secrets on to programs of others
         "dagster_project/instance.py",  # sets DAGSTER_HOME for Dagster
         "resources/compute.py",  # hands its environment on to child processes
         "assets/quality/validation.py",  # turns Great Expectations' telemetry off

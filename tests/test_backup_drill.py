@@ -39,7 +39,7 @@ def kept(platform, variables, files_source, project_of):
     """A platform with an English and a Chinese source, refreshed and backed up once."""
     platform.environment = read_environment(variables)
     platform.configure(project_of([files_source("shop", ENGLISH), files_source("hotel", CHINESE)]))
-    for job in ("refresh", "backup"):
+    for job in ("refresh", "back_up"):
         outcome = platform.run(job)
         assert outcome.succeeded, outcome
     return platform
@@ -71,7 +71,7 @@ def test_after_everything_was_deleted_the_graph_goes_on(kept, variables, files_s
 
 
 def test_a_backup_is_recorded_and_the_next_one_copies_what_is_new_only(kept, variables):
-    assert kept.run("backup").succeeded
+    assert kept.run("back_up").succeeded
     (first, copied_first, total_first), (second, copied_second, total_second) = kept.rows(
         "backup", "backup_id", "copied_bytes", "total_bytes"
     )
@@ -85,7 +85,7 @@ def test_a_backup_that_does_not_come_back_is_rejected(kept, monkeypatch):
     monkeypatch.setattr(
         type(kept.resources["backups"]), "make", lambda *given: dataclasses.replace(make(*given), differing_tables=("clean_documents",))
     )
-    outcome = kept.run("backup")
+    outcome = kept.run("back_up")
     assert outcome.failed_checks == ["backup: every_table_came_back (ERROR)"]
     assert [increment.state for increment in kept.lakehouse.increments("backup")] == ["approved", "rejected"]
 

@@ -6,6 +6,7 @@ import sys
 
 import dagster as dg
 import pytest
+from dagster._core.remote_representation.external_data import RepositorySnap
 
 from assets.schemas import TABLES
 from assets.tags import GPU_OP_TAGS, GPU_POOL
@@ -90,6 +91,13 @@ def test_what_runs_on_demand_is_in_no_other_job(definitions):
         }
 
 
+@pytest.mark.filterwarnings("ignore:Property `ScheduleDefinition.environment_vars`")  # Dagster's own use of it
+def test_the_web_interface_can_load_them(definitions):
+    """Names of jobs and steps share one name space there, which running a job does not notice."""
+    snapshot = RepositorySnap.from_def(definitions.get_repository_def())
+    assert {job.name for job in definitions.jobs or []} < {job.job.name for job in snapshot.job_datas}
+
+
 def test_jobs_schedules_and_sensor_are_there(definitions):
     assert {job.name for job in definitions.jobs or []} == {
         "refresh",
@@ -98,7 +106,7 @@ def test_jobs_schedules_and_sensor_are_there(definitions):
         "search",
         "study",
         "issues",
-        "backup",
+        "back_up",
         "compact",
         "report",
     }

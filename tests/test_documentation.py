@@ -39,7 +39,7 @@ READ_BY_LIBRARIES = {
     "HF_HUB_OFFLINE",
     "DAGSTER_HOME",
 }
-SHELL_COMMANDS = {".", "cp", "export", "python"}
+SHELL_COMMANDS = {".", "cp", "docker", "export", "mkdir", "python"}
 CHEAP_COMMANDS = ("textmill check", "textmill status", "textmill catalog --check")
 
 
@@ -261,9 +261,10 @@ def test_every_part_of_the_project_file_appears_once():
 
 
 def test_the_example_environment_lists_exactly_the_variables_that_are_read():
-    source = ast.parse(read("dagster_project/environments.py"))
-    texts = {node.value for node in ast.walk(source) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
-    own = {text for text in texts if OWN_VARIABLE.fullmatch(text)}
+    sources = [ast.parse(read(f"dagster_project/{name}.py")) for name in ("environments", "s3_settings", "secret_files")]
+    nodes = [node.value for source in sources for node in ast.walk(source) if isinstance(node, ast.Constant)]
+    own = {text for text in nodes if isinstance(text, str) and OWN_VARIABLE.fullmatch(text)}
+    own |= set(re.findall(r"\$\{(TEXTMILL_\w+)", read("docker-compose.yml"))) | set(re.findall(r"\{\$(TEXTMILL_\w+)", read("Caddyfile")))
     listed = VARIABLE.findall(read(".env.example"))
     assert len(listed) == len(set(listed))
     assert set(listed) == own | READ_BY_LIBRARIES

@@ -51,7 +51,7 @@ def filled(platform, files_source, project_of, tmp_path):
     tokens = platform.resources["compute"].folder / "tokens"
     tokens.mkdir(parents=True)
     (tokens / "ids.npy").write_bytes(b"Zanzibar")
-    assert platform.run("backup").succeeded
+    assert platform.run("back_up").succeeded
     return platform
 
 

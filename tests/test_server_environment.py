@@ -6,10 +6,11 @@ import pytest
 
 from dagster_project import instance as module
 from dagster_project.configuration import ConfigurationError
-from dagster_project.environments import open_access, read_environment
+from dagster_project.environments import build_resources, open_access, read_environment
 from dagster_project.instance import open_instance, set_up
 from resources.audit_log import Access
 from resources.lake_shell import LakeShell
+from resources.object_store import ServerEncryption
 
 SERVERS = {
     "TEXTMILL_ENV": "server",
@@ -80,6 +81,37 @@ def test_no_address_shows_its_password_and_the_project_file_cannot_name_it():
 
 
 @pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, None),
+        ({"TEXTMILL_OBJECT_STORE_ENCRYPTION": "AES256"}, ServerEncryption("AES256")),
+        ({"TEXTMILL_OBJECT_STORE_ENCRYPTION": "aws:kms"}, ServerEncryption("aws:kms")),
+        (
+            {"TEXTMILL_OBJECT_STORE_ENCRYPTION": "aws:kms", "TEXTMILL_OBJECT_STORE_KMS_KEY": "alias/textmill"},
+            ServerEncryption("aws:kms", "alias/textmill"),
+        ),
+    ],
+)
+def test_objects_and_lake_ask_the_server_for_the_same_encryption(project_of, files_source, monkeypatch, changes, expected):
+    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    environment = read_environment(SERVERS | changes)
+    assert environment.object_store_encryption == expected
+    resources = build_resources(environment, project_of([files_source("shop", RECORDS)]))
+    assert resources["object_store"].inner.inner.encryption == expected
+    assert resources["lakehouse"].place._data.encryption == expected
+
+
+def test_downloads_pass_the_api_unless_there_is_an_address_for_them(project_of, files_source, monkeypatch):
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION"):
+        monkeypatch.setenv(name, "test")
+    project = project_of([files_source("shop", RECORDS)])
+    for given, expected in (("", None), ("https://s3.example", "https://s3.example/b/objects/datasets/v/train.parquet")):
+        environment = read_environment(SERVERS | {"TEXTMILL_DOWNLOAD_ENDPOINT": given})
+        address = build_resources(environment, project)["object_store"].download_url("datasets/v/train.parquet", "train.parquet", 60)
+        assert (address and address.partition("?")[0]) == expected
+
+
+@pytest.mark.parametrize(
     ("changes", "message"),
     [
         ({"TEXTMILL_ENV": "cloud"}, r"TEXTMILL_ENV: expected one of \['embedded', 'server'\], found 'cloud'"),
@@ -95,6 +127,23 @@ def test_no_address_shows_its_password_and_the_project_file_cannot_name_it():
         (
             {"TEXTMILL_LAKE_URL": "s3://b/objects/lake"},
             "TEXTMILL_LAKE_URL: expected another place than that of the objects, s3://b/objects/",
+        ),
+        ({"TEXTMILL_OBJECT_STORE_ENCRYPTION": "rot13"}, "TEXTMILL_OBJECT_STORE_ENCRYPTION: expected AES256 or aws:kms, found 'rot13'"),
+        (
+            {"TEXTMILL_OBJECT_STORE_ENCRYPTION": "AES256", "TEXTMILL_OBJECT_STORE_KMS_KEY": "k"},
+            "TEXTMILL_OBJECT_STORE_KMS_KEY: expected TEXTMILL_OBJECT_STORE_ENCRYPTION=aws:kms beside it, found 'AES256'",
+        ),
+        (
+            {"TEXTMILL_ENV": "embedded", "TEXTMILL_OBJECT_STORE_URL": "", "TEXTMILL_OBJECT_STORE_ENCRYPTION": "AES256"},
+            r"TEXTMILL_OBJECT_STORE_ENCRYPTION: expected objects on S3 \(TEXTMILL_OBJECT_STORE_URL=s3://bucket/prefix\), found ''",
+        ),
+        (
+            {"TEXTMILL_DOWNLOAD_ENDPOINT": "http://s3.example:8333"},
+            "TEXTMILL_DOWNLOAD_ENDPOINT: expected an https:// address, or one of this machine, found 'http://s3.example:8333'",
+        ),
+        (
+            {"TEXTMILL_ENV": "embedded", "TEXTMILL_OBJECT_STORE_URL": "file:///x", "TEXTMILL_DOWNLOAD_ENDPOINT": "http://127.0.0.1:1"},
+            "TEXTMILL_DOWNLOAD_ENDPOINT: expected objects on S3",
         ),
         ({"TEXTMILL_CATALOG_SCHEMA": 'a"b'}, "TEXTMILL_CATALOG_SCHEMA: expected small letters, digits and _, found 'a\"b'"),
     ],

@@ -20,7 +20,7 @@ def refreshed(shared_platform, tmp_path_factory, shared_files_source, project_of
     variables = {"TEXTMILL_HOME": str(folder / "home"), "TEXTMILL_BACKUP_URL": (folder / "elsewhere").as_uri()}
     shared_platform.environment = read_environment(variables)
     shared_platform.configure(project_of([shared_files_source("shop", ENGLISH), shared_files_source("hotel", CHINESE)]))
-    for job in ("refresh", "backup"):
+    for job in ("refresh", "back_up"):
         assert shared_platform.run(job).succeeded
     return shared_platform
 

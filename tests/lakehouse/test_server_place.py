@@ -5,16 +5,18 @@ import os
 from datetime import UTC, datetime
 
 import boto3
+import duckdb
 import pandas as pd
 import pytest
 
 from resources.backups import BackupError, Backups
 from resources.compaction import compact
-from resources.lake_connection import LakehouseError
+from resources.lake_connection import LakehouseError, extension_file
 from resources.lake_shell import LakeShell
 from resources.lakehouse import Lakehouse
-from resources.object_store import LocalObjectStore
+from resources.object_store import LocalObjectStore, ServerEncryption
 from resources.postgres_address import PostgresAddressError, parse_postgres_address
+from resources.s3_object_store import open_s3_object_store
 from resources.server_place import ServerPlace
 
 TEXTS = ("0 first", "plainly readable secret 8315", "明文秘密八三一五", "\uffff last")
@@ -169,3 +171,17 @@ def test_another_address_is_refused_without_repeating_it(url):
     ) as caught:
         parse_postgres_address(url)
     assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("encryption", "expected"),
+    [(None, False), (ServerEncryption("AES256"), False), (ServerEncryption("aws:kms", "alias/text'mill"), True)],
+)
+def test_data_files_are_written_with_the_key_of_the_key_service(tmp_path, servers, encryption, expected):
+    data = open_s3_object_store("textmill", "kms", servers["TEXTMILL_OBJECT_STORE_ENDPOINT"], encryption)
+    place = ServerPlace(tmp_path, parse_postgres_address(servers["TEXTMILL_CATALOG_URL"]), "kms", data, None)
+    with duckdb.connect() as connection:
+        connection.load_extension(str(extension_file("httpfs")))
+        connection.execute(place._files_secret_sql())
+        (kept,) = connection.execute("SELECT secret_string FROM duckdb_secrets() WHERE name = 'lake_files'").fetchone()
+    assert ("kms_key_id=alias/text'mill" in kept) == expected

@@ -83,6 +83,17 @@ def test_private_objects_are_sealed_and_others_stay_as_they_are(tmp_path, text):
     assert [found.key for found in store.list()] == [f"raw/{sha256[:2]}/{sha256}", "raw/file", "reports/page"]
 
 
+def test_what_is_sealed_is_written_once_and_never_fetched_from_the_store_itself(tmp_path, monkeypatch):
+    store = open_store(tmp_path)
+    assert store.put_new("raw/a", "机密".encode())
+    assert not store.put_new("raw/a", b"other")
+    assert store.get("raw/a").decode() == "机密"
+    assert all(is_sealed(found) for found in sealed_bytes(tmp_path).values())
+    monkeypatch.setattr(store.inner, "download_url", lambda key, name, seconds: f"https://s3.example/{key}?{name}&{seconds}")
+    assert store.download_url("raw/a", "a", 60) is None
+    assert store.download_url("datasets/a", "a", 60) == "https://s3.example/datasets/a?a&60"
+
+
 def test_an_object_cannot_take_the_place_of_another(tmp_path):
     store = open_store(tmp_path)
     store.put("raw/a", b"a")

@@ -3,9 +3,12 @@
 import hashlib
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import boto3
+import httpx2
 import pytest
+from botocore.stub import Stubber
 from moto import mock_aws
 
 from resources.object_store import (
@@ -13,6 +16,7 @@ from resources.object_store import (
     LocalObjectStore,
     ObjectNotFoundError,
     ObjectStoreError,
+    ServerEncryption,
     content_key,
     open_object_store,
     validate_key,
@@ -49,6 +53,20 @@ def test_writing_again_replaces_the_object(store):
     store.put("a", b"one")
     store.put("a", b"two")
     assert store.get("a") == b"two"
+
+
+def test_a_new_object_does_not_replace_one_that_is_there(store):
+    assert store.put_new("folder/a", b"one")
+    assert not store.put_new("folder/a", "另一个".encode())
+    assert store.get("folder/a") == b"one"
+    assert [found.key for found in store.list()] == ["folder/a"]
+
+
+def test_of_many_writers_of_a_new_object_one_wins(store):
+    with ThreadPoolExecutor(8) as pool:
+        won = list(pool.map(lambda number: store.put_new("a", bytes([number]) * 1000), range(8)))
+    assert won.count(True) == 1
+    assert store.get("a") == bytes([won.index(True)]) * 1000
 
 
 def test_a_deleted_object_is_gone_and_deleting_again_changes_nothing(store):
@@ -221,3 +239,109 @@ def test_an_address_chooses_the_store(tmp_path, monkeypatch):
 def test_an_address_of_another_kind_is_refused(url):
     with pytest.raises(ObjectStoreError, match="expected an address such as file:///folder or s3://bucket/prefix, found"):
         open_object_store(url)
+
+
+# What is particular to S3.
+
+
+@pytest.mark.parametrize(
+    ("encryption", "expected"),
+    [
+        (None, ("AES256", None)),  # what S3 does with every object anyway
+        (ServerEncryption("AES256"), ("AES256", None)),
+        (ServerEncryption("aws:kms"), ("aws:kms", None)),
+        (ServerEncryption("aws:kms", "alias/textmill"), ("aws:kms", "alias/textmill")),
+    ],
+)
+def test_the_server_is_asked_to_encrypt_every_object(s3_client, tmp_path, encryption, expected):
+    store = S3ObjectStore("texts", "p", s3_client, encryption)
+    (tmp_path / "small").write_bytes(b"x")
+    (tmp_path / "large").write_bytes(os.urandom(9 << 20))
+    store.put("put", b"x")
+    store.put_new("new", b"x")
+    store.put_file("small", tmp_path / "small")
+    store.put_file("large", tmp_path / "large")
+    asked = {key: s3_client.head_object(Bucket="texts", Key=f"p/{key}") for key in ("put", "new", "small", "large")}
+    if encryption is None:
+        assert {head.get("SSEKMSKeyId") for head in asked.values()} == {None}
+    else:
+        assert {(head["ServerSideEncryption"], head.get("SSEKMSKeyId")) for head in asked.values()} == {expected}
+
+
+def refusing(client, *codes):
+    """Answers of a server that refuses to write."""
+    stubber = Stubber(client)
+    for code in codes:
+        stubber.add_client_error("put_object", code)
+    return stubber
+
+
+def test_a_server_without_conditional_writes_is_looked_at_first(s3_client):
+    stubber = refusing(s3_client, "NotImplemented")
+    stubber.add_response("head_object", {})
+    with stubber:
+        assert not S3ObjectStore("texts", "", s3_client).put_new("a", b"x")
+    stubber.assert_no_pending_responses()
+
+
+def test_a_write_that_met_another_is_tried_again(s3_client):
+    stubber = refusing(s3_client, "ConditionalRequestConflict", "PreconditionFailed")
+    with stubber:
+        assert not S3ObjectStore("texts", "", s3_client).put_new("a", b"x")
+    stubber.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize(
+    ("codes", "message"),
+    [
+        (["ConditionalRequestConflict"] * 5, r"expected to write s3://texts/a once, met another writer 5 times; try again"),
+        (["AccessDenied"], r"s3://texts/a: .*AccessDenied"),
+    ],
+)
+def test_a_new_object_that_cannot_be_written_is_an_error(s3_client, codes, message):
+    with refusing(s3_client, *codes), pytest.raises(ObjectStoreError, match=message):
+        S3ObjectStore("texts", "", s3_client).put_new("a", b"x")
+
+
+@pytest.fixture
+def server(local_servers, monkeypatch):
+    """Opens a store on a real S3 server."""
+    monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # it keeps the credentials that it found first
+    for name, value in local_servers.variables().items():
+        if name.startswith("AWS_"):
+            monkeypatch.setenv(name, value)
+
+    def make(**options):
+        return open_s3_object_store("textmill", "object-store", local_servers.s3_endpoint, **options)
+
+    return make
+
+
+def test_a_real_server_keeps_the_first_of_two_writers_and_checks_what_it_gets(server, tmp_path):
+    store = server()
+    assert store.put_new("once", b"one")
+    assert not store.put_new("once", b"two")
+    assert store.get("once") == b"one"
+    (tmp_path / "large").write_bytes(os.urandom(17 << 20))
+    store.put_file("large", tmp_path / "large")
+    store.get_file("large", tmp_path / "back")
+    assert (tmp_path / "back").read_bytes() == (tmp_path / "large").read_bytes()
+    head = store._client.head_object(Bucket="textmill", Key="object-store/large", ChecksumMode="ENABLED")
+    assert head["ChecksumSHA256"].endswith("-3")  # of three parts, each with one
+    store._client.meta.events.register("before-send.s3.PutObject", lambda request, **_: setattr(request, "body", b"damaged"))
+    with pytest.raises(ObjectStoreError, match="s3://textmill/object-store/damaged: "):
+        store.put("damaged", b"payload")
+    assert not store.exists("damaged")
+
+
+def test_a_presigned_address_opens_one_object_for_a_while(server, local_servers):
+    store = server(download_endpoint=local_servers.s3_endpoint)
+    store.put("数据/a.parquet", b"rows")
+    store.put("b", b"other")
+    url = store.download_url("数据/a.parquet", "a.parquet", 60)
+    fetched = httpx2.get(url, trust_env=False)
+    assert (fetched.content, fetched.headers["Content-Disposition"]) == (b"rows", 'attachment; filename="a.parquet"')
+    assert httpx2.get(url.replace("a.parquet?", "b?"), trust_env=False).status_code == 403
+    assert httpx2.get(url.replace("Expires=60", "Expires=6000"), trust_env=False).status_code == 403
+    assert httpx2.get(url.partition("?")[0], trust_env=False).status_code == 403
+    assert server().download_url("b", "b", 60) is None

@@ -3,6 +3,7 @@
 import hashlib
 import re
 from datetime import UTC, datetime, timedelta
+from urllib.parse import unquote
 
 import pytest
 
@@ -326,6 +327,25 @@ def test_files_that_are_gone_are_said_to_be_gone(api, version, monkeypatch, tmp_
     monkeypatch.setattr(api.backend.object_store.inner.inner, "root", tmp_path)
     assert api.ask(url, None).json()["detail"] == f"Expected dev.parquet of data set {version}, found it gone."
     assert api.ask(f"/datasets/{version}").json()["detail"] == f"Expected the manifest of data set {version}, found it gone."
+
+
+def test_a_file_is_fetched_from_a_store_that_people_reach_after_the_same_checks(api, version, monkeypatch):
+    token, identity = api.backend.store.create("t", "trainer", timedelta(days=1))
+    url = files_of(api, version, token)["dev.parquet"]["url"]
+    monkeypatch.setattr(api.backend.object_store.inner.inner, "download_url", lambda *asked: f"https://s3.example/{asked}")
+    sent_on = api.ask(url, None, follow_redirects=False)
+    assert (sent_on.status_code, sent_on.headers["Cache-Control"]) == (307, "no-store")
+    assert unquote(sent_on.headers["Location"]) == f"https://s3.example/{(f'datasets/{version}/dev.parquet', f'{version}-dev.parquet', 60)}"
+    assert [(entry["status"], entry["name"]) for entry in api.backend.log.newest(1)] == [(307, "t")]
+    api.backend.store.revoke(identity.token_id)
+    assert api.ask(url, None, follow_redirects=False).status_code == 403
+
+
+def test_a_file_that_is_gone_from_a_store_that_people_reach_is_said_to_be_gone(api, version, monkeypatch, tmp_path):
+    url = files_of(api, version)["dev.parquet"]["url"]
+    monkeypatch.setattr(api.backend.object_store.inner.inner, "download_url", lambda *_: "https://s3.example/")
+    monkeypatch.setattr(api.backend.object_store.inner.inner, "root", tmp_path)
+    assert api.ask(url, None).json()["detail"] == f"Expected dev.parquet of data set {version}, found it gone."
 
 
 def test_files_of_a_data_set_that_no_audit_approved_are_nobodys(api, monkeypatch, tmp_path):

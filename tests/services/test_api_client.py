@@ -7,6 +7,9 @@ from datetime import date
 
 import pytest
 import uvicorn
+from starlette.applications import Starlette
+from starlette.responses import Response
+from starlette.routing import Route
 
 from services.client import DataAccessError, connect
 
@@ -57,6 +60,22 @@ def test_data_sets_are_fetched_checked_and_read(mill_of, served):
     frames = [mill.dataset(version, split) for split in ("train", "dev", "test")]
     assert [len(frame) for frame in frames] == list(mill.manifest(version)["splits"].values())
     assert sorted(mill.dataset()["document_id"]) == [row[0] for row in served.rows("training_dataset WHERE split = 'train'", "document_id")]
+
+
+def test_a_data_set_that_lies_elsewhere_is_fetched_there_without_the_token(mill_of, api, monkeypatch):
+    store, asked = api.backend.object_store, []
+
+    async def give(request):
+        asked.append((request.path_params["key"], request.headers.get("authorization")))
+        return Response(store.get(request.path_params["key"]))
+
+    mill = mill_of("trainer")
+    expected = mill.dataset(split="dev")
+    with listening(Starlette(routes=[Route("/{key:path}", give)])) as url:
+        monkeypatch.setattr(store.inner.inner, "download_url", lambda key, *_: f"{url}/{key}")
+        assert mill.dataset(split="dev").equals(expected)
+    (version,) = mill.datasets()["dataset_version"]
+    assert asked == [(f"datasets/{version}/dev.parquet", None)]
 
 
 def test_other_bytes_than_the_manifests_are_refused(mill_of, monkeypatch):
