@@ -15,6 +15,7 @@ from assets.project import Project
 from assets.schemas import TABLES
 from dagster_project.configuration import ConfigurationError, load_project
 from dagster_project.s3_settings import OBJECT_STORE_VARIABLE, read_download_endpoint, read_server_encryption
+from dagster_project.search_settings import SearchServer, open_search, read_search_server
 from dagster_project.secret_files import take_secret_files
 from resources.backups import Backups
 from resources.compute import LocalCompute
@@ -30,7 +31,6 @@ from resources.notices import Notices
 from resources.object_store import ObjectStore, ObjectStoreError, ServerEncryption, open_object_store
 from resources.postgres_address import PostgresAddress, PostgresAddressError, parse_postgres_address
 from resources.pseudonym_key import PseudonymKey, PseudonymKeyError
-from resources.search_index import SearchIndex
 from resources.timed_object_store import TimedObjectStore
 from resources.timings import Timings
 
@@ -104,6 +104,7 @@ class Environment:
         kms_endpoint: `TEXTMILL_KMS_ENDPOINT`: address of a key management service with the interface of AWS KMS.
         backup_url: `TEXTMILL_BACKUP_URL`: where backups lie; None makes none.
         backup_endpoint: `TEXTMILL_BACKUP_ENDPOINT`: address of an S3-compatible server for them.
+        search: `TEXTMILL_SEARCH_URL`, `TEXTMILL_SEARCH_INDEX`: where full-text search runs; None in `home`.
     """
 
     name: str
@@ -129,6 +130,7 @@ class Environment:
     access_store_url: str | None = field(default=None, repr=False)
     access_key: str | None = field(default=None, repr=False)
     lake: "ServerLake | None" = None
+    search: SearchServer | None = None
 
     @property
     def dagster_home(self) -> Path:
@@ -158,7 +160,7 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
     pseudonym_key, access_key = given.pop(PSEUDONYM_KEY_VARIABLE, None), given.pop(ACCESS_KEY_VARIABLE, None)
     access_store_url = given.pop("TEXTMILL_ACCESS_STORE_URL", None)
     master_key, previous_master_key = given.pop(MASTER_KEY_VARIABLE, None), given.pop(PREVIOUS_KEY_VARIABLE, None)
-    webhook = _read_webhook(given)
+    webhook, search = _read_webhook(given), read_search_server(given)
     catalog_url = given.pop(CATALOG_URL_VARIABLE, "")
     return Environment(
         name=name,
@@ -184,6 +186,7 @@ def read_environment(variables: Mapping[str, str] | None = None) -> Environment:
         access_store_url=access_store_url or None,
         access_key=access_key or None,
         lake=_read_server_lake(given, catalog_url) if name == "server" else None,
+        search=search,
     )
 
 
@@ -258,7 +261,7 @@ def resources_of(environment: Environment, project: Project) -> dict[str, Any]:
         "object_store": EncryptedObjectStore(object_store, KeyRing(object_store, master_keys), SEALED_PREFIXES),
         "backups": _open_backups(environment, master_keys, timings),
         "master_keys": master_keys,
-        "index": SearchIndex(environment.home / "search"),
+        "index": open_search(environment.search, environment.home),
         "compute": LocalCompute(environment.home / "work"),
         "model_tracking": _open_tracking(environment.mlflow_uri, project.name),
         "labeling_server": _open_server(environment),

@@ -4,7 +4,8 @@ import pytest
 import yaml
 
 from dagster_project.configuration import ConfigurationError, load_project
-from dagster_project.environments import REPOSITORY, read_environment, read_project
+from dagster_project.environments import REPOSITORY, build_resources, read_environment, read_project
+from resources.elasticsearch_index import ElasticsearchIndex
 
 GOOD = {
     "name": "评论",
@@ -122,3 +123,26 @@ def test_an_unusable_demo_port_is_an_error(port):
 
 def test_relative_paths_are_relative_to_the_repository():
     assert read_environment({"TEXTMILL_HOME": "data"}).home == REPOSITORY / "data"
+
+
+def test_a_search_server_is_taken_from_the_environment_and_its_address_shown_nowhere(tmp_path):
+    given = {"TEXTMILL_HOME": str(tmp_path), "TEXTMILL_SEARCH_URL": "https://elastic:geheim@search.example:9200"}
+    environment = read_environment(given | {"TEXTMILL_SEARCH_INDEX": "mill-2"})
+    assert (environment.search.url, environment.search.index) == ("https://elastic:geheim@search.example:9200", "mill-2")
+    assert "geheim" not in repr(environment) + str(environment.variables)
+    assert isinstance(build_resources(environment, read_project(environment))["index"], ElasticsearchIndex)
+    assert read_environment({"TEXTMILL_HOME": str(tmp_path)}).search is None
+
+
+@pytest.mark.parametrize(
+    "url", ["search.example:9200", "ftp://elastic:geheim@x", "https://", "https://a:geheim@h:0", "https://a:geheim@h:x", "https://[x"]
+)
+def test_an_unusable_search_server_is_an_error_that_keeps_its_password(url):
+    with pytest.raises(ConfigurationError, match="TEXTMILL_SEARCH_URL: expected https://user:password@host:port") as error:
+        read_environment({"TEXTMILL_SEARCH_URL": url})
+    assert "geheim" not in str(error.value)
+
+
+def test_an_unusable_name_of_the_search_index_is_an_error():
+    with pytest.raises(ConfigurationError, match="TEXTMILL_SEARCH_INDEX: expected small letters, digits and hyphens, found 'Mill 2'"):
+        read_environment({"TEXTMILL_SEARCH_INDEX": "Mill 2"})
