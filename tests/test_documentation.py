@@ -261,7 +261,7 @@ def test_every_part_of_the_project_file_appears_once():
 
 
 def test_the_example_environment_lists_exactly_the_variables_that_are_read():
-    sources = [ast.parse(read(f"dagster_project/{name}.py")) for name in ("environments", "s3_settings", "secret_files")]
+    sources = [ast.parse(read(f"dagster_project/{name}.py")) for name in ("environments", "s3_settings", "search_settings", "secret_files")]
     nodes = [node.value for source in sources for node in ast.walk(source) if isinstance(node, ast.Constant)]
     own = {text for text in nodes if isinstance(text, str) and OWN_VARIABLE.fullmatch(text)}
     own |= set(re.findall(r"\$\{(TEXTMILL_\w+)", read("docker-compose.yml"))) | set(re.findall(r"\{\$(TEXTMILL_\w+)", read("Caddyfile")))
