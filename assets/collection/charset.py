@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 SAMPLE_BYTES = 100_000
 DECLARED_BONUS = 0.3
 UTF8_BONUS = 0.5
+HZ_PLAUSIBILITY = 0.8
 _META = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([a-zA-Z0-9_:.-]{2,40})""", re.IGNORECASE)
 _XML = re.compile(rb"""^\s*<\?xml[^>]{0,100}?encoding\s*=\s*["']([a-zA-Z0-9_:.-]{2,40})""")
 _BOMS = (
@@ -38,10 +39,10 @@ _SUPERSETS = {
     "iso8859-11": "cp874",
 }
 _KNOWN = re.compile(
-    r"utf-(8|16|32)(-[lb]e)?|gb18030|big5hkscs|cp(125\d|874|932|949)|iso8859-\d+|koi8-[ru]|euc_jp|iso2022_jp|johab|mac-roman"
+    r"utf-(8|16|32)(-[lb]e)?|gb18030|big5hkscs|cp(125\d|874|932|949)|iso8859-\d+|koi8-[ru]|euc_jp|iso2022_jp|hz|johab|mac-roman"
 )
 # Encodings in which bytes below 0x80 do not stand for ASCII.
-_WIDE = re.compile(r"utf-(16|32)(-[lb]e)?|iso2022_jp")
+_WIDE = re.compile(r"utf-(16|32)(-[lb]e)?|iso2022_jp|hz")
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,11 @@ def decode(payload: bytes, declared: str | None, media_type: str) -> Decoded:
     wide = next((name for name in names if _WIDE.fullmatch(name)), None)
     if wide and not _decode_as(payload, wide).is_repaired:
         return _decode_as(payload, wide)
+    unmarked = _utf16_by_zeros(payload[:SAMPLE_BYTES])
+    if unmarked and not _decode_as(payload, unmarked).is_repaired:
+        return _decode_as(payload, unmarked)
     if payload.isascii():
-        return Decoded(payload.decode("ascii"), "utf-8", is_repaired=False)
+        return _decode_as(payload, "hz") if _is_hz(payload) else Decoded(payload.decode("ascii"), "utf-8", is_repaired=False)
     return _decode_as(payload, _most_plausible(payload, [name for name in names if name != wide]))
 
 
@@ -129,6 +133,22 @@ def _own_declaration(payload: bytes, media_type: str) -> str | None:
         return None
     found = _XML.search(payload[:200]) or _META.search(payload[:4096])
     return found.group(1).decode("ascii") if found else None
+
+
+def _utf16_by_zeros(sample: bytes) -> str | None:
+    """UTF-16 without a mark, where a fifth of the characters or more are ASCII: every second byte of those is zero, and no other."""
+    first, second = sample[::2].count(0), sample[1::2].count(0)
+    if min(first, second) or max(first, second) * 10 < max(len(sample), 1):
+        return None
+    return "utf-16-le" if second else "utf-16-be"
+
+
+def _is_hz(payload: bytes) -> bool:
+    """Whether ASCII bytes are Chinese as mail and news groups wrote it: GB 2312 between `~{` and `~}` (RFC 1843)."""
+    if b"~{" not in payload:
+        return False
+    found = _decode_as(payload, "hz")
+    return not found.is_repaired and plausibility(found.text[:SAMPLE_BYTES]) >= HZ_PLAUSIBILITY
 
 
 def _most_plausible(payload: bytes, declared: list[str]) -> str:

@@ -150,3 +150,25 @@ def test_a_late_first_character_beyond_ascii_still_decides():
 @pytest.mark.parametrize(("text", "expected"), [("\ud83d\ude00", "😀"), ("a\ud83d", "a\ufffd"), ("中文", "中文"), ("", "")])
 def test_halves_of_characters_are_joined_or_replaced(text, expected):
     assert join_surrogates(text) == expected
+
+
+@pytest.mark.parametrize("declared", [None, "utf-8", "hz-gb-2312", "HZ", "gb2312", "iso-8859-1"])
+@pytest.mark.parametrize("text", ["这家酒店的服务很好", "Re: 你好 and ~50% off", "价格：100元\n第二行"])
+def test_hz_comes_out_right_whatever_is_declared(text, declared):
+    assert decode(text.encode("hz"), declared, "text/plain") == Decoded(text, "hz", is_repaired=False)
+
+
+@pytest.mark.parametrize("text", ["a ~{ b", "~{!!~}", "if (x) ~{y~} z", "~~ and ~{", "cost ~100 ~{abc", "~{QQ~} ~{zz~}"])
+def test_tildes_and_braces_in_plain_text_are_left_alone(text):
+    assert decode(text.encode(), None, "text/plain") == Decoded(text, "utf-8", is_repaired=False)
+
+
+@pytest.mark.parametrize("charset", ["utf-16-le", "utf-16-be"])
+@pytest.mark.parametrize("text", ["plain English text", "这家酒店 is good, 5 of 5", "naïve café", "a"])
+def test_utf_16_without_a_mark_is_known_by_its_zeros(text, charset):
+    assert decode(text.encode(charset), None, "text/plain") == Decoded(text, charset, is_repaired=False)
+
+
+@pytest.mark.parametrize("payload", [b"", b"\x00", b"text\x00with a zero", b"\x00\x00\x00\x00", "你好".encode() + b"\x00"])
+def test_stray_zeros_make_no_utf_16(payload):
+    assert decode(payload, None, "text/plain").charset in ("utf-8", "cp1252", "gb18030")

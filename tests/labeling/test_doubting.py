@@ -133,13 +133,13 @@ def spans_record(number, *, is_wrong=False):
 
 
 def test_spans_are_doubted_by_models_that_were_fine_tuned_without_them(platform, tmp_path, write_jsonl, project_of):
-    write_jsonl(tmp_path / "drop" / "one.jsonl", [spans_record(number, is_wrong=number == 77) for number in range(150)])
+    write_jsonl(tmp_path / "drop" / "one.jsonl", [spans_record(number, is_wrong=number == 77) for number in range(110)])
     source = {"kind": "files", "name": "news", "path": f"{tmp_path}/drop/*.jsonl", "fields": {"spans": "spans", "annotator": "wang"}}
     content = project_of([source]).model_dump(mode="json")
     content["task"] = {"kind": "token_classification", "labels": ["PERSON", "PLACE"]}
     content["labeling"] |= {"min_human_votes": 1, "min_agreement": 0, "queue_mix": {"label_issue": 1.0}}
     content["cleaning"] |= {"near_duplicate_similarity": 1.0}
-    content["training"] |= {"epochs": 1, "min_steps": 40, "learning_rate": 5e-4}
+    content["training"] |= {"epochs": 1, "min_steps": 25, "learning_rate": 8e-4}
     assert "set labeling.issue_models to fine_tuned" in cannot_judge(Project.model_validate(content))
     content["labeling"] |= {"issue_models": "fine_tuned"}
     platform.configure(Project.model_validate(content))
