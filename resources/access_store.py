@@ -10,18 +10,16 @@ import uuid
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 
-from sqlalchemy import Column, Engine, MetaData, Row, String, Table, Text, create_engine, select, update
-from sqlalchemy.engine import make_url
+from sqlalchemy import Column, Engine, Row, String, Table, Text, select, update
 
+from resources.access_database import METADATA, open_access_database
 from resources.key_file import KeyFile, KeyFileError
 
 PREFIX = "tm_"
-_METADATA = MetaData()
 _TOKENS = Table(
     "access_tokens",
-    _METADATA,
+    METADATA,
     Column("token_id", String(32), primary_key=True),
     Column("name", String(200), nullable=False),
     Column("role", String(20), nullable=False),
@@ -76,7 +74,7 @@ class Identity:
 
 
 class AccessStore:
-    """The tokens. The database is opened, and its table made, on first use."""
+    """The tokens. The database is opened, and brought up to date, on first use."""
 
     def __init__(self, url: str) -> None:
         """Nothing happens yet.
@@ -142,6 +140,12 @@ class AccessStore:
             connection.execute(changed.values(revoked_at=(now or datetime.now(UTC)).isoformat()))
         return self.get(token_id)
 
+    def close(self) -> None:
+        """Close the database; the next call opens it again."""
+        if self._engine is not None:
+            self._engine.dispose()
+        self._engine = None
+
     def _one(self, condition: object) -> Identity | None:
         with self._open().connect() as connection:
             row = connection.execute(select(_TOKENS).where(condition)).first()  # type: ignore[arg-type]  # a column's comparison
@@ -149,20 +153,8 @@ class AccessStore:
 
     def _open(self) -> Engine:
         if self._engine is None:
-            engine = open_access_database(self.url)
-            _METADATA.create_all(engine)
-            self._engine = engine
+            self._engine = open_access_database(self.url)
         return self._engine
-
-
-def open_access_database(url: str) -> Engine:
-    """The database of tokens and audit log; a SQLite file is made for the owner alone."""
-    address = make_url(url)
-    if address.get_backend_name() == "sqlite" and address.database:
-        path = Path(address.database)
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path.touch(mode=0o600)
-    return create_engine(url)
 
 
 def _digest(token: str) -> str:

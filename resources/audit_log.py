@@ -17,17 +17,17 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
-from sqlalchemy import DDL, Column, Connection, Engine, Integer, MetaData, String, Table, Text, event, select
+from sqlalchemy import Column, Connection, Engine, Integer, String, Table, Text, select
 from sqlalchemy.exc import IntegrityError
 
-from resources.access_store import AccessKey, open_access_database
+from resources.access_database import METADATA, open_access_database
+from resources.access_store import AccessKey
 
 FIRST = "0" * 64
 ATTEMPTS = 20
-_METADATA = MetaData()
 _ENTRIES = Table(
     "audit_entries",
-    _METADATA,
+    METADATA,
     Column("sequence", Integer, primary_key=True, autoincrement=False),
     Column("at", String(40), nullable=False),
     Column("token_id", String(32)),
@@ -41,12 +41,6 @@ _ENTRIES = Table(
     Column("previous", String(64), nullable=False),
     Column("digest", String(64), nullable=False),
 )
-for _verb in ("UPDATE", "DELETE"):  # a guard against accidents; what holds against intent is the chain
-    _guard = DDL(  # type: ignore[no-untyped-call]  # by SQLAlchemy
-        f"CREATE TRIGGER audit_entries_no_{_verb.lower()} BEFORE {_verb} ON audit_entries "
-        "BEGIN SELECT RAISE(ABORT, 'the audit log is append-only'); END"
-    )
-    event.listen(_ENTRIES, "after_create", _guard.execute_if(dialect="sqlite"))
 
 
 class AuditError(Exception):
@@ -94,7 +88,7 @@ class AuditReport:
 
 
 class AuditLog:
-    """The log. The database is opened, and its table made, on first use."""
+    """The log. The database is opened, and brought up to date, on first use."""
 
     def __init__(self, url: str, key: AccessKey, head: Path) -> None:
         """Nothing happens yet.
@@ -171,9 +165,7 @@ class AuditLog:
         if self._engine is None:
             self._head.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             with self._lock:
-                engine = open_access_database(self.url)
-                _METADATA.create_all(engine)
-                self._engine = engine
+                self._engine = open_access_database(self.url)
         return self._engine
 
 

@@ -1,0 +1,79 @@
+"""The small SQL database of tokens and audit log, and how its tables follow the code: by the migrations in `migrations/versions`.
+
+A database is brought up to date when it is first opened, by one process at a time. One made before there were migrations has none
+recorded; the first one makes what it lacks. One that a newer release has changed is refused, and left as it is.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock
+from sqlalchemy import Connection, Engine, MetaData, create_engine, text
+from sqlalchemy.engine import URL, make_url
+
+METADATA = MetaData()
+MIGRATIONS = Path(__file__).parent / "migrations"
+_POSTGRES_LOCK = 7_314_205_518  # any number that nobody else locks
+
+
+class AccessDatabaseError(ValueError):
+    """The database is of a newer release."""
+
+
+def open_access_database(url: str) -> Engine:
+    """The database, up to date; a SQLite file is made for the owner alone.
+
+    Raises:
+        AccessDatabaseError: A newer release has changed its tables.
+    """
+    address = make_url(url)
+    if address.get_backend_name() == "sqlite" and address.database:
+        path = Path(address.database)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path.touch(mode=0o600)
+    engine = create_engine(url)
+    try:
+        with _alone(address), engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(text(f"SELECT pg_advisory_xact_lock({_POSTGRES_LOCK})"))
+            migrate(connection)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def migrate(connection: Connection) -> None:
+    """Make every change that the database lacks, with it to oneself.
+
+    Raises:
+        AccessDatabaseError: It is at a revision that this release does not know.
+    """
+    from alembic import command  # not while definitions load
+    from alembic.config import Config
+    from alembic.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    scripts = ScriptDirectory.from_config(config)
+    present = MigrationContext.configure(connection).get_current_revision()
+    if present == scripts.get_current_head():
+        return
+    if present is not None and present not in {script.revision for script in scripts.walk_revisions()}:
+        raise AccessDatabaseError(
+            f"Expected the access database at revision {scripts.get_current_head()} or before, found {present}: a newer release has "
+            "changed it. Use that release, or TEXTMILL_ACCESS_STORE_URL for another database."
+        )
+    command.upgrade(config, "head")
+
+
+@contextmanager
+def _alone(address: URL) -> Iterator[None]:
+    """No other process of this machine migrates the SQLite file; servers lock themselves."""
+    if address.get_backend_name() != "sqlite" or not address.database:
+        yield
+        return
+    with FileLock(f"{address.database}.lock"):
+        yield
