@@ -67,7 +67,7 @@ def restore(
         return
     manifest = backups.find(backup_id)
     objects = backups.restore(manifest, resources["lakehouse"].place, resources["object_store"])
-    resources["index"].clear()  # the next refresh fills it from the lakehouse
+    resources["index"].erase()  # the next refresh fills it from the lakehouse
     erased = erase_again(resources)
     rows = sum(table.rows for table in manifest.tables.values())
     done = {

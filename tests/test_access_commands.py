@@ -31,7 +31,7 @@ class Home:
         self.config.write_text(yaml.safe_dump(project.model_dump(mode="json", exclude_unset=True), allow_unicode=True), encoding="utf-8")
         lakehouse = Lakehouse(folder / "lake", list(TABLES.values()))
         with increment(lakehouse, "search_index", run_id="r", code_version="c", following="journal") as step:
-            step.write("search_index", pd.DataFrame([{"document_id": "1", "source": "shop", "language": "zh"}]))
+            step.write("search_index", pd.DataFrame([{"document_id": "1", "source": "shop", "language": "zh", "label": None}]))
             step.count(rows_in=1, rows_out=1)
         (staged,) = lakehouse.staged("search_index")
         lakehouse.decide(staged, approved=True)

@@ -17,7 +17,7 @@ def folder(tmp_path_factory):
     lakehouse = Lakehouse(folder, list(TABLES.values()))
     for number, source in enumerate(("shop", "酒店", "waiting")):
         with increment(lakehouse, "search_index", run_id="r", code_version="c", following="journal") as step:
-            step.write("search_index", pd.DataFrame([{"document_id": str(number), "source": source, "language": "en"}]))
+            step.write("search_index", pd.DataFrame([{"document_id": str(number), "source": source, "language": "en", "label": None}]))
             step.count(rows_in=1, rows_out=1)
         if source != "waiting":
             (staged,) = lakehouse.staged("search_index")
