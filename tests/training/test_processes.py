@@ -146,7 +146,7 @@ def test_a_batch_with_fewer_rows_than_processes_trains_as_in_one(one_and_two):
 
 
 def test_two_processes_stop_politely_and_go_on_to_the_same_weights(one_and_two, tmp_path):
-    _, both, _, whole = one_and_two(epochs=40, patience=1000, dropout=0.1)
+    _, both, _, whole = one_and_two(epochs=20, patience=1000, dropout=0.1)
     assert train_job(both)[0] == 0
     again = change_job(both, "again.json", output_folder=str(tmp_path / "again"), work_folder=str(tmp_path / "work-again"))
     process = start_process("-m", "assets.training.run", again)
