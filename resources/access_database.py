@@ -13,6 +13,8 @@ from sqlalchemy import Connection, Engine, MetaData, create_engine, text
 from sqlalchemy.engine import URL, make_url
 
 METADATA = MetaData()
+VERSION_TABLE = "access_revision"
+"""Dagster, which may live in the same database, has the table that Alembic would take."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 _POSTGRES_LOCK = 7_314_205_518  # any number that nobody else locks
 
@@ -58,7 +60,7 @@ def migrate(connection: Connection) -> None:
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     scripts = ScriptDirectory.from_config(config)
-    present = MigrationContext.configure(connection).get_current_revision()
+    present = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE}).get_current_revision()
     if present == scripts.get_current_head():
         return
     if present is not None and present not in {script.revision for script in scripts.walk_revisions()}:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     import tantivy
 
 WRITER_HEAP_BYTES = 50_000_000
+_GONE = "gone-"
 
 
 class SearchIndex:
@@ -41,7 +42,7 @@ class SearchIndex:
             fresh = self.folder / f"v{SCHEMA_VERSION}-{uuid.uuid4().hex[:12]}"
             fresh.mkdir(mode=0o700)
             try:
-                yield _Writer(_open(fresh))
+                yield _Writer(_create(fresh))
                 draft = self._pointer.with_suffix(".draft")
                 draft.write_text(fresh.name, encoding="utf-8")
                 draft.replace(self._pointer)
@@ -76,31 +77,45 @@ class SearchIndex:
 
     def _opened(self) -> "tantivy.Index | None":
         """The generation that answers; looked for again where another one took its place before it was opened."""
-        while (present := self._generation()) is not None:
+        while True:
+            name = self._named()
+            present = self._generation()
             try:
-                return _open(present)
+                index = None if present is None else _open(present)
             except (OSError, ValueError):
-                if present == self._generation():
+                if name == self._named():
                     raise
-        return None
+                continue
+            if index is not None or name == self._named():
+                return index
 
     @property
     def _pointer(self) -> Path:
         return self.folder / "current"
 
+    def _named(self) -> str:
+        """What the pointer says; empty where there is none."""
+        try:
+            return self._pointer.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return ""
+
     def _generation(self) -> Path | None:
         """The folder of the generation that answers; None where there is none of this schema version."""
-        try:
-            name = self._pointer.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return None
-        return self.folder / name if name.startswith(f"v{SCHEMA_VERSION}-") and (self.folder / name / "meta.json").exists() else None
+        found = self.folder / self._named()
+        return found if found.name.startswith(f"v{SCHEMA_VERSION}-") and (found / "meta.json").exists() else None
 
     def _remove_all_but(self, present: Path | None) -> None:
         """Remove other generations, and what an earlier release left in the folder."""
         for path in self.folder.iterdir():
-            if path not in (present, self._pointer):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            if path in (present, self._pointer):
+                continue
+            if path.is_dir():
+                # Under another name first: who opens the old one at this moment writes a lock file, and is to fail and look again.
+                gone = path if path.name.startswith(_GONE) else path.rename(path.with_name(f"{_GONE}{uuid.uuid4().hex[:12]}"))
+                shutil.rmtree(gone)
+            else:
+                path.unlink()
 
 
 class _Writer:
@@ -143,10 +158,16 @@ class _Writer:
             writer.wait_merging_threads()  # until then its threads write files
 
 
+def _create(folder: Path) -> "tantivy.Index":
+    import tantivy
+
+    return tantivy.Index(_schema(), str(folder))
+
+
 def _open(folder: Path) -> "tantivy.Index":
     import tantivy
 
-    index = tantivy.Index(_schema(), str(folder))
+    index = tantivy.Index.open(str(folder))
     index.reload()
     return index
 

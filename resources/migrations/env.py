@@ -5,11 +5,12 @@ from sqlalchemy import create_engine
 
 import resources.access_store
 import resources.audit_log  # noqa: F401  # with this, every table is known
-from resources.access_database import METADATA
+from resources.access_database import METADATA, VERSION_TABLE
 
 given = context.config.attributes.get("connection")
 connection = given if given is not None else create_engine(context.config.get_main_option("sqlalchemy.url") or "sqlite://").connect()
-context.configure(connection=connection, target_metadata=METADATA, render_as_batch=connection.dialect.name == "sqlite")
+is_sqlite = connection.dialect.name == "sqlite"
+context.configure(connection=connection, target_metadata=METADATA, version_table=VERSION_TABLE, render_as_batch=is_sqlite)
 with context.begin_transaction():
     context.run_migrations()
 if given is None:

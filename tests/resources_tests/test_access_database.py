@@ -14,7 +14,7 @@ from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError
 
-from resources.access_database import METADATA, MIGRATIONS, AccessDatabaseError, open_access_database
+from resources.access_database import METADATA, MIGRATIONS, VERSION_TABLE, AccessDatabaseError, open_access_database
 from resources.access_store import AccessKey, AccessStore
 from resources.audit_log import Access, AuditLog
 
@@ -76,7 +76,7 @@ def names_of(url):
 def test_a_new_database_has_the_tables_that_the_code_asks_for(url):
     for _ in range(2):
         with opened(url) as connection:
-            context = MigrationContext.configure(connection)
+            context = MigrationContext.configure(connection, opts={"version_table": VERSION_TABLE})
             assert (context.get_current_revision(), compare_metadata(context, METADATA)) == ("0002", [])
 
 
@@ -100,10 +100,10 @@ def test_entries_of_the_audit_log_cannot_be_changed_by_accident(url, statement):
 
 def test_a_database_of_a_newer_release_is_refused_and_left_alone(url):
     assert names_of(url) == []
-    run(url, "UPDATE alembic_version SET version_num = '9999'")
+    run(url, "UPDATE access_revision SET version_num = '9999'")
     with pytest.raises(AccessDatabaseError, match="at revision 0002 or before, found 9999: a newer release"):
         names_of(url)
-    run(url, "UPDATE alembic_version SET version_num = '0002'")
+    run(url, "UPDATE access_revision SET version_num = '0002'")
     assert names_of(url) == []
 
 
@@ -118,7 +118,7 @@ def test_migrations_can_be_taken_back(url):
         config = Config(attributes={"connection": connection})
         config.set_main_option("script_location", str(MIGRATIONS))
         command.downgrade(config, "base")
-        assert inspect(connection).get_table_names() == ["alembic_version"]
+        assert inspect(connection).get_table_names() == [VERSION_TABLE]
 
 
 def test_a_log_of_before_goes_on_after_the_migration(tmp_path):
@@ -128,7 +128,15 @@ def test_a_log_of_before_goes_on_after_the_migration(tmp_path):
         )
 
     log().append(Access(None, None, None, "c", "GET", "/", "", 401))
-    run(f"sqlite:///{tmp_path}/access.sqlite", "DROP TABLE alembic_version")
+    run(f"sqlite:///{tmp_path}/access.sqlite", "DROP TABLE access_revision")
     log().append(Access(None, None, None, "c", "GET", "/x", "", 401))
     report = log().verify()
     assert (report.entries, report.problems) == (2, [])
+
+
+def test_what_others_record_in_the_same_database_is_left_alone(url, tmp_path):
+    (tmp_path / "100%").mkdir()
+    run(url, "CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL)", "INSERT INTO alembic_version VALUES ('29b539ebc72a')")
+    with opened(url) as connection:
+        assert connection.execute(text("SELECT version_num FROM alembic_version")).scalar() == "29b539ebc72a"
+    assert names_of(url) == []
