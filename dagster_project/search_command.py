@@ -36,4 +36,5 @@ def search(
         return
     say(shown_page(page, lambda words: typer.style(words, bold=True)), as_json)
     kind = "have any of the words" if page.is_any else "match"
-    typer.echo(f"{offset + len(page.rows)} of {page.total} documents that {kind}" if page.total else "", err=True)
+    if page.total:
+        typer.echo(f"{offset + 1} to {offset + len(page.rows)} of {page.total} documents that {kind}", err=True)
