@@ -24,7 +24,7 @@ Trainer = Annotated[Identity, Depends(allow(*TRAINERS))]
 Id = Annotated[str, Path(min_length=1, max_length=200)]
 Version = Annotated[str, Path(pattern="^[0-9a-f]{24}$")]
 Value = Annotated[str | None, Query(max_length=1000)]
-Limit = Annotated[int, Query(ge=1, le=1000)]
+Limit = Annotated[int, Query(ge=1, le=1000, description="Most documents.")]
 MISSING: dict[int | str, dict[str, Any]] = {404: {"model": Refusal, "description": "There is none, or none that this token sees."}}
 
 ELSEWHERE: dict[int | str, dict[str, Any]] = {307: {"description": "Fetch it from the object store, at the address in `Location`."}}
@@ -76,7 +76,7 @@ def add_listing(app: FastAPI, backend: Backend, listing: Listing, allowed: Any) 
         language: Value = None,
         label: Value = None,
         after: Value = None,
-        limit: Annotated[int, Query(ge=1, le=1000, description="Most documents.")] = 100,
+        limit: Limit = 100,
     ) -> dict[str, Any]:
         """Rows in the order of their document ids; ask again with `after` set to the page's `next`."""
         asked = {"source": source, "language": language, "label": label}

@@ -13,7 +13,7 @@ from prometheus_client.registry import Collector
 from assets.storage.figures import FRESHNESS_SQL
 from resources.compaction import measure_files
 from resources.lakehouse import Lakehouse, LakehouseError
-from resources.search_engine import SearchEngine
+from resources.search_engine import SearchEngine, SearchIndexError
 from resources.timings import BUCKETS, Timings
 
 KEPT_SECONDS = 60.0
@@ -46,8 +46,7 @@ class StorageMetrics(Collector):
         yield from timing_metrics(self._lakehouse.timings)
 
     def _look_up(self) -> Iterator[Metric]:
-        yield gauge("textmill_search_index_documents", "Documents in the search index.", self._index.count())
-        yield gauge("textmill_search_index_bytes", "Bytes of the search index.", self._index.size_bytes())
+        yield from self._look_at_index()
         try:
             newest, (files, size) = self._lakehouse.read(FRESHNESS_SQL), measure_files(self._lakehouse)
         except (LakehouseError, duckdb.Error):
@@ -68,6 +67,16 @@ class StorageMetrics(Collector):
         sizes.add_metric(["tables"], size)
         sizes.add_metric(["catalog"], catalog)
         yield sizes
+
+    def _look_at_index(self) -> Iterator[Metric]:
+        try:
+            documents, size = self._index.count(), self._index.size_bytes()
+        except SearchIndexError:
+            yield gauge("textmill_search_index_up", "Whether the search index answered.", 0)
+            return
+        yield gauge("textmill_search_index_up", "Whether the search index answered.", 1)
+        yield gauge("textmill_search_index_documents", "Documents in the search index.", documents)
+        yield gauge("textmill_search_index_bytes", "Bytes of the search index.", size)
 
 
 def gauge(name: str, meaning: str, value: float) -> GaugeMetricFamily:

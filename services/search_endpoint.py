@@ -9,14 +9,12 @@ from fastapi import Depends, FastAPI, HTTPException, Query
 from pydantic import BaseModel, Field, create_model
 
 from assets.schemas import CLEAN_DOCUMENTS
-from resources.access_store import Identity
-from resources.search_engine import MAX_WINDOW, SearchIndexError
+from resources.search_engine import MAX_WINDOW, SearchEngine, SearchIndexError
 from resources.search_query import Filters, SearchQueryError
-from services.api import EVERYBODY, Backend, Refusal, allow
+from services.api import Backend, Refusal
+from services.endpoints import Anybody, Limit, Value
 from services.listings import row_model
 from services.queries import as_json, find_documents
-
-Value = Annotated[str | None, Query(max_length=1000)]
 
 
 class SearchFilters:
@@ -42,24 +40,39 @@ class SearchFilters:
 
 def add_search_endpoint(app: FastAPI, backend: Backend) -> None:
     """Search in clean documents."""
+    refusals: dict[int | str, dict[str, Any]] = {
+        409: {"model": Refusal, "description": "Nothing is indexed yet."},
+        503: {"model": Refusal, "description": "The search server does not answer."},
+    }
 
-    @app.get("/search", response_model=search_page_model(), responses={409: {"model": Refusal, "description": "Nothing is indexed yet."}})
+    @app.get("/search", response_model=search_page_model(), responses=refusals)
     def search(
-        identity: Annotated[Identity, Depends(allow(*EVERYBODY))],
+        identity: Anybody,
         q: Annotated[str, Query(min_length=1, max_length=1000)],
         wanted: Annotated[SearchFilters, Depends()],
-        limit: Annotated[int, Query(ge=1, le=1000, description="Most documents.")] = 10,
+        limit: Limit = 10,
         offset: Annotated[int, Query(ge=0, le=MAX_WINDOW, description="How many of the best are left out.")] = 0,
     ) -> dict[str, Any]:
         """Clean documents that match words, phrases and conditions, in English or Chinese; texts that are hidden are not searched."""
         view = backend.view(identity)
-        if not backend.index.count():
-            raise HTTPException(409, "Expected a search index, found none. Materialize `search_index` first.")
         try:
             found = find_documents(backend.lakehouse, backend.index, q, limit, offset, wanted.within(view.readable))
         except (SearchQueryError, SearchIndexError) as error:
+            expect_index(backend.index)
             raise HTTPException(422, str(error)) from error
+        if not found.total:
+            expect_index(backend.index)
         return {"total": found.total, "is_any": found.is_any, "rows": [view.mask(row, row["source"]) for row in as_json(found.rows)]}
+
+
+def expect_index(index: SearchEngine) -> None:
+    """Say so where nothing was found because there is nothing to search in."""
+    try:
+        is_filled = index.count() > 0
+    except SearchIndexError as error:
+        raise HTTPException(503, "Expected an answer of the search server, found none. Try again later.") from error
+    if not is_filled:
+        raise HTTPException(409, "Expected a search index, found none. Materialize `search_index` first.")
 
 
 def search_page_model() -> type[BaseModel]:

@@ -1,5 +1,6 @@
 """The data access API on a real graph: who may call what, what they see of it, and where everything comes from."""
 
+import dataclasses
 import hashlib
 import re
 from datetime import UTC, datetime, timedelta
@@ -7,9 +8,13 @@ from urllib.parse import unquote
 
 import pytest
 
+from resources import elasticsearch_index
+from resources.elasticsearch_index import ElasticsearchIndex
 from resources.lakehouse import LakehouseError
 from resources.object_store import ObjectStoreError
+from resources.search_index import SearchIndex
 from services.downloads import Download
+from tests.services.conftest import Api
 
 MODEL = "model-" + "a" * 16
 ROLES = ("viewer", "annotator", "trainer", "admin", "metrics")
@@ -114,6 +119,32 @@ def test_a_search_that_cannot_be_answered_says_why(api, parameters, message):
     response = api.ask("/search", "viewer", params=parameters)
     assert response.status_code == 422
     assert message in response.text
+
+
+@pytest.mark.parametrize("query", ["lovely", "(lovely", "NOT lovely"])
+def test_without_an_index_it_says_what_makes_one(backend_of, tmp_path, query):
+    api = Api(dataclasses.replace(backend_of(), index=SearchIndex(tmp_path / "nowhere")))
+    response = api.ask("/search", "viewer", params={"q": query})
+    assert (response.status_code, response.json()["detail"]) == (
+        409,
+        "Expected a search index, found none. Materialize `search_index` first.",
+    )
+
+
+def test_a_search_server_that_does_not_answer_is_no_error_of_ours(backend_of, tmp_path, monkeypatch):
+    monkeypatch.setattr(elasticsearch_index, "PAUSE_SECONDS", 0.0)
+    index = ElasticsearchIndex("http://user:geheim@127.0.0.1:9", "mill", tmp_path / "lock")
+    api = Api(dataclasses.replace(backend_of(), index=index))
+    response = api.ask("/search", "viewer", params={"q": "lovely"})
+    assert (response.status_code, response.json()["detail"]) == (
+        503,
+        "Expected an answer of the search server, found none. Try again later.",
+    )
+    metrics = api.ask("/metrics", "admin")
+    assert metrics.status_code == 200
+    assert "textmill_search_index_up 0.0" in metrics.text
+    assert "textmill_lakehouse_up 1.0" in metrics.text
+    assert "textmill_search_index_documents" not in metrics.text
 
 
 def test_a_query_of_stop_words_says_what_is_missing(api):
