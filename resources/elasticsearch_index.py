@@ -8,7 +8,7 @@ import json
 import math
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
@@ -18,7 +18,7 @@ from urllib.parse import quote, unquote, urlsplit
 import httpx2
 from filelock import FileLock
 
-from resources.http_client import open_client
+from resources.http_client import open_client, send_patiently
 from resources.search_engine import MAX_WINDOW, SCHEMA_VERSION, Found, Hit, IndexedDocument, SearchIndexError, check_window
 from resources.search_query import All, Between, Either, Equals, Not, Phrase, Query, Term
 
@@ -26,7 +26,6 @@ BULK_DOCUMENTS = 1000
 ATTEMPTS = 5
 PAUSE_SECONDS = 0.5
 """Before a second attempt; twice as long before each further one, if the server says no other."""
-MAX_PAUSE_SECONDS = 60.0
 TIMEOUT_SECONDS = 60.0
 TRANSIENT = (429, 502, 503, 504)
 SETTINGS = {"index": {"number_of_shards": 1, "max_result_window": MAX_WINDOW}}
@@ -56,7 +55,7 @@ class ElasticsearchIndex:
             lock: Path of the lock file.
         """
         parts = urlsplit(url)
-        self._alias, self._lock, self._pause = alias, lock, PAUSE_SECONDS
+        self._alias, self._lock = alias, lock
         self._url = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
         self._client = open_client(self, self._url, TIMEOUT_SECONDS)
         if parts.username is not None:
@@ -134,17 +133,14 @@ class ElasticsearchIndex:
         content = None if body is None else (body if isinstance(body, str) else json.dumps(body)).encode()
         kind = "application/x-ndjson" if isinstance(body, str) else "application/json"
         headers = {} if content is None else {"content-type": kind}
-        for attempt in range(ATTEMPTS):
-            try:
-                response = self._client.request(method, path, content=content, headers=headers)
-            except httpx2.TransportError as error:
-                if attempt == ATTEMPTS - 1:
-                    raise SearchIndexError(f"Expected the search server at {self._url}, found {type(error).__name__}: {error}") from error
-                self.pause(attempt)
-                continue
-            if response.status_code not in TRANSIENT or attempt == ATTEMPTS - 1:
-                break
-            self.pause(attempt, response.headers.get("retry-after"))
+
+        def send() -> httpx2.Response:
+            return self._client.request(method, path, content=content, headers=headers)
+
+        try:
+            response = send_patiently(send, ATTEMPTS, PAUSE_SECONDS, TRANSIENT)
+        except httpx2.HTTPError as error:
+            raise SearchIndexError(f"Expected the search server at {self._url}, found {type(error).__name__}: {error}") from error
         if response.status_code == 404 and missing_is_fine:
             return {}
         if response.status_code >= 400:
@@ -156,11 +152,6 @@ class ElasticsearchIndex:
         except ValueError as error:
             raise SearchIndexError(f"Expected JSON of {self._url}, found {response.text[:100]!r}. Is it a search server?") from error
         return answer
-
-    def pause(self, attempt: int, retry_after: str | None = None) -> None:
-        """Wait before another attempt: as long as the server says, or twice as long each time; a minute at most."""
-        wanted = float(retry_after) if retry_after and retry_after.isdecimal() else self._pause * 2**attempt
-        time.sleep(min(wanted, MAX_PAUSE_SECONDS))
 
     @property
     def _prefix(self) -> str:
@@ -186,45 +177,35 @@ class _Writer:
         self._server, self._index = server, index
 
     def add(self, documents: Iterable[IndexedDocument]) -> None:
-        self._send({"index": {"_id": each.document_id}, "_source": _source(each)} for each in documents)
+        self._send(_lines({"index": {"_id": each.document_id}}, _source(each)) for each in documents)
 
     def remove(self, document_ids: Iterable[str]) -> None:
-        self._send({"delete": {"_id": each}} for each in document_ids)
+        self._send(_lines({"delete": {"_id": each}}) for each in document_ids)
 
-    def _send(self, actions: Iterable[dict[str, Any]]) -> None:
+    def _send(self, actions: Iterable[str]) -> None:
         remaining = iter(actions)
         while batch := list(islice(remaining, BULK_DOCUMENTS)):
             self._send_batch(batch)
         self._server.call("POST", f"/{self._index}/_refresh")
 
-    def _send_batch(self, actions: list[dict[str, Any]]) -> None:
-        """One request for several documents, and again for those that the server was too busy for."""
+    def _send_batch(self, actions: list[str]) -> None:
+        """One request for several actions, and again for those that the server was too busy for."""
         for attempt in range(ATTEMPTS):
-            answer = self._server.call("POST", f"/{self._index}/_bulk", "".join(map(_lines, actions)))
-            results = [next(iter(item.values())) for item in answer["items"]] if answer["errors"] else []
-            refused = [(action, result) for action, result in zip(actions, results, strict=bool(results)) if _is_refused(result)]
-            for _, result in refused:
-                if result["status"] not in TRANSIENT:
-                    raise SearchIndexError(
-                        f"Expected document {result['_id']} to be indexed, found {json.dumps(result.get('error'))[:300]}"
-                    )
-            if not refused:
+            answer = self._server.call("POST", f"/{self._index}/_bulk", "".join(actions))
+            if not answer["errors"]:
                 return
-            actions = [action for action, _ in refused]
-            self._server.pause(attempt)
+            results = [result for item in answer["items"] for result in item.values()]
+            for result in results:
+                if "error" in result and result["status"] not in TRANSIENT:
+                    raise SearchIndexError(f"Expected document {result['_id']} to be indexed, found {json.dumps(result['error'])[:300]}")
+            actions = [action for action, result in zip(actions, results, strict=True) if "error" in result]
+            time.sleep(PAUSE_SECONDS * 2**attempt)
         raise SearchIndexError(f"Expected the search server to take {len(actions)} more documents, found it too busy {ATTEMPTS} times.")
 
 
-def _is_refused(result: Mapping[str, Any]) -> bool:
-    """Whether an action of a bulk request failed; removing what is not there did not."""
-    return bool(result["status"] >= 300 and "error" in result)
-
-
-def _lines(action: dict[str, Any]) -> str:
-    """An action of a bulk request: a line that says what to do, and one with the document."""
-    source = action.get("_source")
-    order = {name: value for name, value in action.items() if name != "_source"}
-    return json.dumps(order) + "\n" + ("" if source is None else json.dumps(source) + "\n")
+def _lines(*contents: dict[str, Any]) -> str:
+    """An action of a bulk request: a line that says what to do, and where there is one a line with the document."""
+    return "".join(json.dumps(content) + "\n" for content in contents)
 
 
 def _source(document: IndexedDocument) -> dict[str, Any]:

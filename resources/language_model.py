@@ -3,20 +3,18 @@
 Does not belong here: what is asked and what a reply means (`assets/labeling/prompts.py`).
 """
 
-import time
 from dataclasses import dataclass, field
 from typing import Protocol
 from urllib.parse import urlsplit
 
 import httpx2
 
-from resources.http_client import open_client
+from resources.http_client import open_client, send_patiently
 from resources.loopback import is_loopback
 
 ATTEMPTS = 4
 PAUSE_SECONDS = 1.0
 """Before a second attempt; twice as long before each further one, unless the server says how long."""
-LONGEST_PAUSE_SECONDS = 60.0
 TRANSIENT = (408, 409, 429, 500, 502, 503, 504)
 KEY_VARIABLE = "TEXTMILL_LLM_API_KEY"
 
@@ -84,22 +82,18 @@ class ChatModel:
         messages = [{"role": "system", "content": instruction}, {"role": "user", "content": text}]
         request = {"model": self.name, "messages": messages, "temperature": 0}
         headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
-        problem = ""
-        for attempt in range(ATTEMPTS):
-            wait = self.pause_seconds * 2**attempt
-            try:
-                response = self._client.post("/chat/completions", json=request, headers=headers)
-            except httpx2.HTTPError as error:
-                problem = f"{type(error).__name__}: {error}"
-            else:
-                if response.is_success:
-                    return self._reply_in(response)
-                problem = f"status {response.status_code}"
-                if response.status_code not in TRANSIENT:
-                    break
-                wait = _seconds_to_wait(response, wait)
-            if attempt < ATTEMPTS - 1:
-                time.sleep(wait)
+
+        def send() -> httpx2.Response:
+            return self._client.post("/chat/completions", json=request, headers=headers)
+
+        try:
+            response = send_patiently(send, ATTEMPTS, self.pause_seconds, TRANSIENT)
+        except httpx2.HTTPError as error:
+            problem = f"{type(error).__name__}: {error}"
+        else:
+            if response.is_success:
+                return self._reply_in(response)
+            problem = f"status {response.status_code}"
         raise LanguageModelError(f"Expected a reply of {self.name} at {self.url}, found {problem}. {self._advice(problem)}")
 
     def _reply_in(self, response: httpx2.Response) -> str:
@@ -127,9 +121,3 @@ def open_language_model(url: str | None, name: str, key: str | None, timeout_sec
     if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(parts.hostname or "")):
         raise LanguageModelError(f"expected https://…, or http:// to this machine, so that key and texts travel encrypted, found {url}")
     return ChatModel(url, name, key, timeout_seconds)
-
-
-def _seconds_to_wait(response: httpx2.Response, otherwise: float) -> float:
-    """What the server asks for in seconds, within reason."""
-    said = response.headers.get("retry-after", "")
-    return min(float(said), LONGEST_PAUSE_SECONDS) if said.isdigit() else otherwise

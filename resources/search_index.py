@@ -34,7 +34,7 @@ class SearchIndex:
     def writing(self, *, anew: bool = False) -> Iterator["_Writer"]:
         """See `SearchEngine`."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with FileLock(self.folder.with_suffix(".lock")):
+        with self._lock():
             present = self._generation()
             if present is not None and not anew:
                 yield _Writer(_open(present))
@@ -52,7 +52,7 @@ class SearchIndex:
     def erase(self) -> None:
         """See `SearchEngine`."""
         if self.folder.exists():
-            with FileLock(self.folder.with_suffix(".lock")):
+            with self._lock():
                 shutil.rmtree(self.folder)
 
     def count(self) -> int:
@@ -88,6 +88,9 @@ class SearchIndex:
                 continue
             if index is not None or name == self._named():
                 return index
+
+    def _lock(self) -> FileLock:
+        return FileLock(self.folder.with_suffix(".lock"))
 
     @property
     def _pointer(self) -> Path:

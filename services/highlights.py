@@ -48,13 +48,11 @@ def shorten(text: str) -> str:
 
 def _marked(text: str, tokens: Collection[str], language: str) -> Iterator[Span]:
     from assets.cleaning.tokens import tokenize_text
-    from assets.cleaning.words import IDEOGRAPHS, WORD
+    from assets.cleaning.words import IDEOGRAPHS, SPACED_WORD
 
     known: dict[str, bool] = {}
-    for match in WORD.finditer(text):
+    for match in SPACED_WORD.finditer(text):
         word = match[0]
-        if IDEOGRAPHS.match(word):
-            continue
         if word not in known:
             known[word] = not set(tokenize_text(word, language)).isdisjoint(tokens)
         if known[word]:

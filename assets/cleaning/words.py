@@ -18,10 +18,10 @@ _MARKS = "\u0300-\u036f\u064b-\u065f\u0900-\u0963\u0966-\u0dff\u0e00-\u0e7f"
 URL = re.compile(r"(?:https?://|www\.)[!-~]+", re.IGNORECASE)
 IDEOGRAPH = f"[{HAN}{KANA}]"
 RUN = rf"(?:[^\W_{HAN}{KANA}]|[{_MARKS}])+"
-WORD = re.compile(rf"{IDEOGRAPH}|{RUN}(?:['’]{RUN})*")
+SPACED_WORD = re.compile(rf"{RUN}(?:['’]{RUN})*")
 IDEOGRAPHS = re.compile(f"{IDEOGRAPH}+")
 # Ideographs in one piece, which is a third of the work where most words are one of them.
-_PIECE = re.compile(rf"({IDEOGRAPH}+)|({RUN}(?:['’]{RUN})*)")
+_PIECE = re.compile(f"({IDEOGRAPHS.pattern})|({SPACED_WORD.pattern})")
 # The same for ASCII, at half the time.
 _ASCII_WORD = re.compile(r"[A-Za-z0-9]+(?:'[A-Za-z0-9]+)*")
 _SYMBOLS = re.compile(r"(?:[^\w\s]|_)+")

@@ -73,13 +73,12 @@ def decode(payload: bytes, declared: str | None, media_type: str) -> Decoded:
             return _decode_as(payload[len(mark) :] if name == "utf-8" else payload, name)
     names = [known for known in (known_charset(declared), known_charset(_own_declaration(payload, media_type))) if known]
     wide = next((name for name in names if _WIDE.fullmatch(name)), None)
-    if wide and not _decode_as(payload, wide).is_repaired:
-        return _decode_as(payload, wide)
-    unmarked = _utf16_by_zeros(payload[:SAMPLE_BYTES])
-    if unmarked and not _decode_as(payload, unmarked).is_repaired:
-        return _decode_as(payload, unmarked)
+    for likely in (wide, _utf16_by_zeros(payload[:SAMPLE_BYTES])):
+        decoded = _decode_as(payload, likely) if likely else None
+        if decoded and not decoded.is_repaired:
+            return decoded
     if payload.isascii():
-        return _decode_as(payload, "hz") if _is_hz(payload) else Decoded(payload.decode("ascii"), "utf-8", is_repaired=False)
+        return _as_hz(payload) or Decoded(payload.decode("ascii"), "utf-8", is_repaired=False)
     return _decode_as(payload, _most_plausible(payload, [name for name in names if name != wide]))
 
 
@@ -143,12 +142,12 @@ def _utf16_by_zeros(sample: bytes) -> str | None:
     return "utf-16-le" if second else "utf-16-be"
 
 
-def _is_hz(payload: bytes) -> bool:
-    """Whether ASCII bytes are Chinese as mail and news groups wrote it: GB 2312 between `~{` and `~}` (RFC 1843)."""
+def _as_hz(payload: bytes) -> Decoded | None:
+    """ASCII bytes that are Chinese as mail and news groups wrote it, GB 2312 between `~{` and `~}` (RFC 1843); None for others."""
     if b"~{" not in payload:
-        return False
+        return None
     found = _decode_as(payload, "hz")
-    return not found.is_repaired and plausibility(found.text[:SAMPLE_BYTES]) >= HZ_PLAUSIBILITY
+    return found if not found.is_repaired and plausibility(found.text[:SAMPLE_BYTES]) >= HZ_PLAUSIBILITY else None
 
 
 def _most_plausible(payload: bytes, declared: list[str]) -> str:

@@ -10,11 +10,12 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DatabaseError
 
-from resources.access_database import METADATA, MIGRATIONS, VERSION_TABLE, AccessDatabaseError, open_access_database
+from resources.access_database import HEAD, METADATA, MIGRATIONS, VERSION_TABLE, AccessDatabaseError, open_access_database
 from resources.access_store import AccessKey, AccessStore
 from resources.audit_log import Access, AuditLog
 
@@ -132,6 +133,12 @@ def test_a_log_of_before_goes_on_after_the_migration(tmp_path):
     log().append(Access(None, None, None, "c", "GET", "/x", "", 401))
     report = log().verify()
     assert (report.entries, report.problems) == (2, [])
+
+
+def test_the_newest_migration_is_the_head():
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    assert ScriptDirectory.from_config(config).get_current_head() == HEAD
 
 
 def test_what_others_record_in_the_same_database_is_left_alone(url, tmp_path):
