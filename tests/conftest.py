@@ -1,6 +1,7 @@
 """What tests of the whole graph share: a small project over files, its resources in a temporary folder, and how to run a job."""
 
 import json
+import os
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -117,6 +118,12 @@ def local_servers():
 def project_of():
     """Makes a project over some sources."""
     return make_project
+
+
+def pytest_report_header():
+    url = os.environ.get("TEXTMILL_TEST_SEARCH_URL")
+    server = "the real server of TEXTMILL_TEST_SEARCH_URL" if url else "a fake, since TEXTMILL_TEST_SEARCH_URL names no server"
+    return f"search: the embedded index, and {server}"
 
 
 def pytest_collection_modifyitems(items):

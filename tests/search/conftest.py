@@ -1,7 +1,6 @@
 """Documents in two languages that every engine is asked for, and the engines."""
 
 import os
-import sys
 import uuid
 from datetime import UTC, datetime
 
@@ -39,10 +38,8 @@ def search_server():
     """Address of a search server: the real one that `TEXTMILL_TEST_SEARCH_URL` names, else a fake that checks requests."""
     url = os.environ.get("TEXTMILL_TEST_SEARCH_URL")
     if url:
-        print("Search: against the real server of TEXTMILL_TEST_SEARCH_URL.", file=sys.__stderr__)
         yield url
         return
-    print("Search: TEXTMILL_TEST_SEARCH_URL names no server, so against a fake of its interface.", file=sys.__stderr__)
     with running_fake() as (_, address):
         yield address
 
