@@ -46,9 +46,22 @@ def erase(
     typer.echo(f"`textmill run refresh` makes the search index anew{again}", err=True)
 
 
+def pseudonym(
+    value: Annotated[str | None, typer.Argument(help="A mail address, a name, a handle, a number; asked for if it is not given.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the pseudonym that stands for somebody in texts and as an author, and how many documents hold it: what `erase` is given."""
+    from services.erasure import Subject, plan_erasure, pseudonyms_of
+
+    resources = open_resources()
+    written = value if value is not None else typer.prompt("Of whom", hide_input=True)
+    found = pseudonyms_of(resources, written)
+    say([{"subject": f"author:{name}", "documents": len(plan_erasure(resources, Subject("author", name)).ids)} for name in found], as_json)
+
+
 def describe_proof(proof: Proof) -> dict[str, object]:
     """An erasure as a row, without its hashes."""
-    shown = proof.model_dump(mode="json", exclude={"sources", "records", "texts"})
+    shown = proof.model_dump(mode="json", exclude={"sources", "records", "texts", "authors"})
     return shown | {"removed": "; ".join(f"{count} {place}" for place, count in proof.removed.items())}
 
 

@@ -1,9 +1,9 @@
 """Erasing what somebody wants gone: from every place that holds it, with a proof that says how much and not what.
 
-A subject is `document:ID` (all revisions of its record), `author:PSEUDONYM` (every document whose text or title holds the pseudonym), or
-`source:NAME`. The order lets an erasure that was killed be run again: first the tombstone, so that nothing comes back meanwhile; then
-what is found by ids that the lakehouse still knows: what remains of raw objects, answers, data sets, tasks; then the rows, all at once;
-then what the tombstone names or needs no ids: whole raw objects, data files, index, working folders, older backups.
+A subject is `document:ID` (all revisions of its record), `author:PSEUDONYM` (every document that the pseudonym wrote, or whose text or
+title holds it), or `source:NAME`. The order lets an erasure that was killed be run again: first the tombstone, so that nothing comes back
+meanwhile; then what is found by ids that the lakehouse still knows: what remains of raw objects, answers, data sets, tasks; then the rows,
+all at once; then what the tombstone names or needs no ids: whole raw objects, data files, index, working folders, older backups.
 
 Does not belong here: what is refused afterwards (`resources/tombstones.py`), taking records out of bytes (`assets/collection`), leaving
 nothing of deleted rows (`resources/scrubbing.py`), the command (`dagster_project/safety_commands.py`).
@@ -21,11 +21,13 @@ from typing import Any
 import pandas as pd
 
 from assets.answers import DOCUMENT_ID_FIELD
+from assets.cleaning.pii.finding import find_personal_data
 from assets.collection.forgetting import redact
 from assets.collection.gathering import load_objects
 from assets.collection.receiving import FILES
 from assets.collection.redaction import holder_of
 from assets.label_studio import title_of
+from assets.pseudonyms import make_pseudonym, pseudonym_of_person
 from assets.storage.datasets import without_rows
 from resources.increments import BATCH_ROWS
 from resources.object_store import ObjectStore, content_key
@@ -44,10 +46,11 @@ RECORDS_SQL = {
     "document": "SELECT source, external_id FROM lake.main.raw_documents WHERE document_id = $subject",
     "author": """
         SELECT source, external_id FROM lake.main.clean_documents
-        WHERE contains(text, $subject) OR contains(coalesce(title, ''), $subject)""",
+        WHERE contains(text, $subject) OR contains(coalesce(title, ''), $subject)
+        UNION SELECT source, external_id FROM lake.main.raw_documents WHERE contains(authors, $subject)""",
     "source": "SELECT source, external_id FROM lake.main.raw_documents WHERE source = $subject",
 }
-RAW_DOCUMENTS_SQL = "SELECT document_id, source, external_id, text, raw_sha256 FROM lake.main.raw_documents ORDER BY document_id"
+RAW_DOCUMENTS_SQL = "SELECT document_id, source, external_id, text, authors, raw_sha256 FROM lake.main.raw_documents ORDER BY document_id"
 COPIES_SQL = """
 SELECT DISTINCT document_id FROM lake.main.rejected_documents
 WHERE duplicate_of IN (SELECT document_id FROM wanted) AND document_id NOT IN (SELECT document_id FROM wanted) ORDER BY 1
@@ -115,6 +118,23 @@ class Plan:
         return self.documents[["document_id"]].drop_duplicates(ignore_index=True)
 
 
+def pseudonyms_of(resources: Mapping[str, Any], value: str) -> list[str]:
+    """What stands in texts and as an author for somebody.
+
+    Args:
+        resources: Those of the platform.
+        value: Personal data in the words of whoever asks: an address, a number, else it is taken for a name or a handle.
+
+    Raises:
+        ErasureError: It is blank.
+    """
+    if not value.strip():
+        raise ErasureError("expected a mail address, a name, a handle or a number, found none")
+    key, settings = resources["pseudonym_key"].read(), resources["project"].cleaning.pii
+    found = find_personal_data(value, settings.phone_regions)
+    return [make_pseudonym(key, each.kind, each.value) for each in found] or [pseudonym_of_person(key, value)]
+
+
 def plan_erasure(resources: Mapping[str, Any], subject: Subject, *, with_copies: bool = False) -> Plan:
     """What would go. `with_copies` takes the documents along that were refused as duplicates."""
     lakehouse = resources["lakehouse"]
@@ -163,7 +183,7 @@ def erase_again(resources: Mapping[str, Any]) -> int:
         return 0
     documents = pd.concat(
         [
-            rows[tombstones.are_erased(str(source), rows["external_id"], rows["text"])]
+            rows[tombstones.are_erased(str(source), rows["external_id"], rows["text"], rows["authors"])]
             for batch in lakehouse.read_batches(RAW_DOCUMENTS_SQL, BATCH_ROWS)
             for source, rows in batch.groupby("source")
         ]
@@ -198,6 +218,7 @@ def begin(plan: Plan, key: bytes, reason: str, erased_by: str) -> Proof:
         models=plan.models,
         sources=(hash_of(key, "source", plan.subject.name),) if whole else (),
         records=() if whole else tuple(hash_of(key, "record", source, external_id) for source, external_id in records),
+        authors=(hash_of(key, "author", plan.subject.name),) if plan.subject.kind == "author" else (),
         texts=() if whole else tuple(sorted({text_hash(key, text) for text in plan.documents["text"]} - {""})),
     )
 

@@ -226,6 +226,41 @@ def test_a_data_set_goes_on_without_the_row(tmp_path):
     assert pd.read_parquet(tmp_path / "back.parquet")["document_id"].tolist() == ["a", "c"]
 
 
+def test_an_author_is_nowhere_by_name_and_can_be_erased_for_good(platform, files_source, project_of, tmp_path, monkeypatch):
+    posts = [
+        {"id": "1", "text": "The new screen is wonderful, bright and far better than the old one.", "by": "Mira Quillfeather"},
+        {"id": "2", "text": "酒店的早餐很丰盛，服务员也很热情，下次还会再来。", "by": {"name": "mira  quillfeather"}},
+        {"id": "3", "text": "The parcel arrived on Tuesday in a brown cardboard box.", "by": "张小花"},
+    ]
+    source = files_source("shop", posts) | {"fields": {"authors": "by"}}
+    platform.configure(project_of([source]))
+    assert platform.run("refresh").failed_steps == {}
+    with platform.lakehouse.session() as connection:
+        for table in platform.lakehouse.tables:
+            rows = connection.execute(f"SELECT lower(t::VARCHAR) FROM lake.main.{table} t").fetchall()
+            assert not [row for row in rows if "quillfeather" in row[0] or "张小花" in row[0]], table
+    config = tmp_path / "project.json"
+    config.write_text(platform.project.model_dump_json())
+    monkeypatch.setenv("TEXTMILL_HOME", str(platform.environment.home))
+    monkeypatch.setenv("TEXTMILL_CONFIG", str(config))
+    platform.lakehouse.close()
+    told = CliRunner().invoke(app, ["pseudonym", "--json"], input="Mira Quillfeather\n")
+    found = json.loads(told.stdout[told.stdout.index("[") :])
+    assert [row["documents"] for row in found] == [2], told.output
+    assert {name for (name,) in platform.rows("clean_documents WHERE external_id IN ('1', '2')", "authors")} == {
+        found[0]["subject"].removeprefix("author:")
+    }
+    subject = Subject.parse(found[0]["subject"])
+    assert erase(platform.resources, plan_erasure(platform.resources, subject), "request 14", "op").documents == 2
+    assert platform.rows("clean_documents", "external_id") == [("3",)]
+    files_source(
+        "shop", [{"id": "9", "text": "She writes again, about something else altogether.", "by": "@Mira Quillfeather"}], file="b.jsonl"
+    )
+    assert platform.run("refresh").failed_steps == {}
+    assert platform.rows("clean_documents", "external_id") == [("3",)]
+    assert platform.rows("rejected_records", "reason") == [("erased",)]
+
+
 @pytest.mark.parametrize("words", ["nonsense", "document:", "person:x"])
 def test_a_subject_that_is_none_is_refused(words):
     with pytest.raises(ErasureError, match="expected document:ID, author:PSEUDONYM or source:NAME"):

@@ -38,7 +38,7 @@ def refuse_erased(
         find_shared: Which of some objects, by hash, another source has too; those stay in the store.
     """
     documents = parsed.documents
-    erased = np.array(tombstones.are_erased(source.name, documents["external_id"], documents["text"]), dtype=bool)
+    erased = np.array(tombstones.are_erased(source.name, documents["external_id"], documents["text"], documents["authors"]), dtype=bool)
     if not erased.any():
         return parsed, list(objects)
     gone = documents[erased]
