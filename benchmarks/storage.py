@@ -26,6 +26,7 @@ from resources.encrypted_object_store import EncryptedObjectStore
 from resources.increments import increment
 from resources.key_ring import KeyRing
 from resources.lake_connection import to_arrow
+from resources.lake_place import EmbeddedPlace
 from resources.lake_tables import published_rows_sql
 from resources.lakehouse import Lakehouse
 from resources.master_key import MasterKeys
@@ -127,7 +128,7 @@ def measure_restoring(frames: list[pd.DataFrame], folder: Path, repeats: int) ->
     pairs = []
     for repeat in range(repeats + 1):
         back, copy = folder / f"back-{repeat}", folder / f"copy-{repeat}"
-        ours = seconds(lambda back=back: backups.restore(made, back, objects))
+        ours = seconds(lambda back=back: backups.restore(made, EmbeddedPlace(back), objects))
         peer = seconds(lambda copy=copy: shutil.copytree(lakehouse.folder, copy))
         shutil.rmtree(back)
         shutil.rmtree(copy)

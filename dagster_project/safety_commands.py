@@ -70,7 +70,7 @@ def restore(
     list_only: Annotated[bool, typer.Option("--list", help="Print the backups, and restore nothing.")] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Bring a backup back into an empty TEXTMILL_HOME: lakehouse, votes, models, data sets, collected bytes; not what was erased since."""
+    """Bring a backup back into an empty TEXTMILL_HOME or onto empty servers: all but what was erased since. Also the way between them."""
     from services.erasure import erase_again
 
     resources = open_resources()

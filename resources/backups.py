@@ -18,13 +18,12 @@ from pydantic import BaseModel, ConfigDict
 
 from resources.lake_connection import CATALOG, DATA
 from resources.lake_copy import TableState, copy_catalog, read_table_states
-from resources.lake_place import DataFile, EmbeddedPlace, LakePlace
+from resources.lake_place import DataFile, EmbeddedPlace, LakePlace, keep_private
 from resources.lakehouse import Lakehouse
 from resources.object_store import CorruptObjectError, ObjectStore
 
 BLOBS, MANIFESTS = "blobs/", "backups/"
 PSEUDONYM_KEY = "pseudonym.key"
-RESTORING = f"{CATALOG}.restoring"
 
 
 class BackupError(Exception):
@@ -171,36 +170,35 @@ class Backups:
             ObjectNotFoundError: A blob is gone.
         """
         with self._scratch_folder() as folder:
-            self._restore_lake(manifest, folder)
-            found = read_table_states(folder / CATALOG, EmbeddedPlace(folder), folder / "spill")
+            place = EmbeddedPlace(folder / "lake")
+            self._restore_lake(manifest, place, folder / "lake_file")
+            found = read_table_states(place.folder / CATALOG, place, folder / "spill")
             for file in manifest.objects:
                 self._fetch(file, folder / "object")
         return sorted(name for name in found.keys() | manifest.tables.keys() if found.get(name) != manifest.tables.get(name))
 
-    def restore(self, manifest: Manifest, place: Path | LakePlace, objects: ObjectStore) -> int:
+    def restore(self, manifest: Manifest, place: LakePlace, objects: ObjectStore) -> int:
         """Bring a backup back; it can be cut short and done again. The catalog comes last, so that no row is seen before its bytes.
 
         The SHA-256 of every file is compared with the manifest: these are the bytes that were proven when the backup was made.
 
         Args:
             manifest: The backup.
-            place: Where the lakehouse is to lie; there must be none. A path is a folder on a local disk.
+            place: Where the lakehouse is to lie, in a folder or on servers, wherever the backup is from; there must be none.
             objects: Where the objects are to lie; those that are there stay.
 
         Returns:
             How many objects were brought back.
 
         Raises:
-            BackupError: There is a lakehouse, or the place is not a folder.
+            BackupError: There is a lakehouse.
             CorruptObjectError: A blob is damaged.
+            LakehouseError: The place cannot be reached.
         """
-        if not isinstance(place, Path | EmbeddedPlace):
+        if not place.is_empty():
             raise BackupError(
-                f"expected a folder to restore into, found {place.describe()}; restore with TEXTMILL_ENV=embedded, see docs/servers.md"
+                f"expected no lakehouse in {place.describe()}, found one; move the folder away first, or name another schema there"
             )
-        lake_folder = place if isinstance(place, Path) else place.folder
-        if (lake_folder / CATALOG).exists():
-            raise BackupError(f"expected no lakehouse in {lake_folder}, found one; move the folder away first")
         with self._scratch_folder() as folder:
             brought = 0
             for file in manifest.objects:
@@ -208,8 +206,7 @@ class Backups:
                     self._fetch(file, folder / "object")
                     objects.put_file(file.path, folder / "object")
                     brought += 1
-        self._restore_lake(manifest, lake_folder, catalog=RESTORING)
-        (lake_folder / RESTORING).replace(lake_folder / CATALOG)
+            self._restore_lake(manifest, place, folder / "lake_file")
         return brought
 
     def prune(self, keep: int) -> int:
@@ -247,14 +244,16 @@ class Backups:
     def _newest_files(self) -> tuple[SavedFile, ...]:
         return self.find().files if self.ids() else ()
 
-    def _restore_lake(self, manifest: Manifest, folder: Path, catalog: str = CATALOG) -> None:
-        """Bring the files of the lakehouse into a folder, the catalog under another name if need be."""
-        (folder / DATA).mkdir(parents=True, exist_ok=True, mode=0o700)
-        for file in manifest.lake_files:
-            target = folder / (catalog if file.path == CATALOG else file.path)
-            target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._fetch(file, target)
-            target.chmod(0o600)
+    def _restore_lake(self, manifest: Manifest, place: LakePlace, passing: Path) -> None:
+        """Bring the lakehouse back, the catalog last; each file passes through a local one."""
+        for file in sorted(manifest.lake_files, key=lambda file: file.path == CATALOG):
+            self._fetch(file, passing)
+            if file.path == CATALOG:
+                place.put_catalog(passing)
+            elif file.path == PSEUDONYM_KEY:
+                keep_private(passing, place.folder / PSEUDONYM_KEY)
+            else:
+                place.put_data_file(file.path.removeprefix(f"{DATA}/"), passing)
 
     def _fetch(self, file: SavedFile, target: Path) -> None:
         self.store.get_file(file.blob, target)

@@ -3,6 +3,7 @@
 A place knows its catalog, its data files and its locks, and nothing of what the tables hold. Who may use it and when: `lakehouse.py`.
 """
 
+import shutil
 import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -108,6 +109,30 @@ class LakePlace(ABC):
         """Write the catalog of this moment into an empty file, as a SQLite catalog, while the caller holds the lock."""
 
     @abstractmethod
+    def is_empty(self) -> bool:
+        """Whether nothing was ever put there: there is no lakehouse, or one without a table."""
+
+    @abstractmethod
+    def put_data_file(self, path: str, local: Path) -> None:
+        """Take over a data file.
+
+        Args:
+            path: Where it belongs below the lakehouse's data, with slashes.
+            local: The file; it may be moved away.
+        """
+
+    @abstractmethod
+    def put_catalog(self, catalog: Path) -> None:
+        """Make the lakehouse of a SQLite catalog whose data files were put before: it is there as a whole or not at all.
+
+        Args:
+            catalog: The file; it may be moved away.
+
+        Raises:
+            LakehouseError: The catalog does not suit, or the place cannot be reached.
+        """
+
+    @abstractmethod
     def data_files(self) -> Mapping[str, DataFile]:
         """All data files by name, those of earlier snapshots and of killed writers included."""
 
@@ -183,6 +208,21 @@ class EmbeddedPlace(LakePlace):
         with closing(sqlite3.connect(self.folder / CATALOG)) as source, closing(sqlite3.connect(target)) as copy:
             source.backup(copy)
 
+    def is_empty(self) -> bool:
+        """See `LakePlace`."""
+        return not self.exists()
+
+    def put_data_file(self, path: str, local: Path) -> None:
+        """See `LakePlace`."""
+        (self.folder / DATA).mkdir(parents=True, exist_ok=True, mode=0o700)
+        keep_private(local, self.folder / DATA / path)
+
+    def put_catalog(self, catalog: Path) -> None:
+        """See `LakePlace`."""
+        passing = self.folder / f"{CATALOG}.restoring"
+        keep_private(catalog, passing)
+        passing.replace(self.folder / CATALOG)
+
     def data_files(self) -> dict[str, DataFile]:
         """See `LakePlace`."""
         return {path.name: self._data_file(path) for path in (self.folder / DATA).rglob("*.parquet")}
@@ -210,6 +250,13 @@ class EmbeddedPlace(LakePlace):
         with closing(sqlite3.connect(self.folder / CATALOG)) as opened, opened:
             for statement in statements:
                 opened.execute(statement)
+
+
+def keep_private(local: Path, target: Path) -> None:
+    """Move a file to where its owner alone reads it."""
+    target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    local.chmod(0o600)
+    shutil.move(local, target)
 
 
 def connect(place: LakePlace, memory_limit: str, spill: Path, *, read_only: bool = False) -> duckdb.DuckDBPyConnection:

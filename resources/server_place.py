@@ -14,8 +14,8 @@ import boto3
 import duckdb
 
 from resources.advisory_lock import AdvisoryLock
-from resources.catalog_copy import copy_postgres_catalog
-from resources.lake_connection import LakehouseError, attach_catalog_file, extension_file, quoted
+from resources.catalog_copy import copy_postgres_catalog, fill_postgres_catalog
+from resources.lake_connection import LakehouseError, attach_catalog_file, extension_file, open_duckdb, quoted
 from resources.lake_place import DataFile, LakePlace
 from resources.postgres_address import PostgresAddress
 from resources.s3_object_store import S3ObjectStore
@@ -101,6 +101,26 @@ class ServerPlace(LakePlace):
     def copy_catalog(self, target: Path) -> None:
         """See `LakePlace`; what a repeatable-read snapshot of the schema holds."""
         copy_postgres_catalog(self._catalog, self._schema, target)
+
+    def is_empty(self) -> bool:
+        """See `LakePlace`."""
+        if not self.exists():
+            return True
+        with closing(self._catalog.connect()) as connection:
+            found = connection.execute(f'SELECT count(*) FROM "{self._schema}".ducklake_table'.encode()).fetchone()
+        return found is not None and found[0] == 0
+
+    def put_data_file(self, path: str, local: Path) -> None:
+        """See `LakePlace`."""
+        self._data.put_file(path, local)
+
+    def put_catalog(self, catalog: Path) -> None:
+        """See `LakePlace`. DuckLake makes the empty tables, one transaction fills them."""
+        self.prepare()
+        with open_duckdb("256MB", self.folder / "spill") as connection:
+            self.attach(connection, read_only=False)
+            connection.execute("DETACH lake")
+        fill_postgres_catalog(self._catalog, self._schema, catalog, self.data_url)
 
     def data_files(self) -> dict[str, DataFile]:
         """See `LakePlace`."""

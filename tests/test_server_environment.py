@@ -3,8 +3,10 @@
 from datetime import timedelta
 
 import pytest
+from typer.testing import CliRunner
 
 from dagster_project import instance as module
+from dagster_project.cli import app
 from dagster_project.configuration import ConfigurationError
 from dagster_project.environments import build_resources, open_access, read_environment
 from dagster_project.instance import open_instance, set_up
@@ -57,6 +59,36 @@ def test_a_project_goes_through_the_graph_and_everything_lies_on_the_servers(pla
     assert written == []
     assert not [path for path in environment.home.rglob("*.sqlite") if "access" not in path.parts]
     assert not (environment.dagster_home / "history").exists()
+
+
+def test_a_folder_moves_to_servers_by_a_backup_and_goes_on_there(platform, local_servers, project_of, files_source, tmp_path, monkeypatch):
+    (tmp_path / "elsewhere").mkdir()
+    backup = {"TEXTMILL_BACKUP_URL": (tmp_path / "elsewhere").as_uri(), "TEXTMILL_MASTER_KEY": "a-master-secret-0001"}
+    platform.environment = read_environment({"TEXTMILL_HOME": str(tmp_path / "home")} | backup)
+    platform.configure(project_of([files_source("shop", RECORDS)]))
+    for job in ("refresh", "back_up"):
+        assert platform.run(job).succeeded
+    labels = ("labeled_documents", "document_id", "label", "confidence")
+    before, config = platform.rows(*labels), tmp_path / "project.json"
+    config.write_text(platform.project.model_dump_json(), encoding="utf-8")
+    platform.lakehouse.close()
+
+    servers = local_servers.variables("moved") | {"TEXTMILL_HOME": str(tmp_path / "new"), "TEXTMILL_CATALOG_SCHEMA": "moved"} | backup
+    for name, value in (servers | {"TEXTMILL_CONFIG": str(config), "DAGSTER_HOME": ""}).items():
+        monkeypatch.setenv(name, value)
+    done = CliRunner().invoke(app, ["restore", "--json"], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    again = CliRunner().invoke(app, ["restore"])
+    assert "expected no lakehouse in postgresql://" in str(again.exception)
+    platform.environment = read_environment()
+    platform.configure(platform.project)
+    assert platform.rows(*labels) == before
+    files_source("shop", [*RECORDS, {"id": "3", "text": "A brand new lamp for the desk in the corner.", "ratings": [1, 1, 2]}])
+    outcome = platform.run("refresh")
+    assert outcome.succeeded, outcome
+    assert {step.asset: step.summary for step in outcome.steps}["raw_documents[shop]"] == "3 in, 1 out, 0 rejected, 2 skipped"
+    assert len(platform.rows(*labels)) == 3
+    platform.lakehouse.close()
 
 
 def test_tokens_and_audit_log_lie_in_postgres(variables):

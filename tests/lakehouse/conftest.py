@@ -35,7 +35,7 @@ CHAIN = (A, B, C)
 SERVERS_VARIABLE = "TEXTMILL_TEST_SERVERS"
 
 
-def place_at(folder: Path) -> LakePlace:
+def make_place(folder: Path) -> LakePlace:
     """A lakehouse of its own for each folder: in it, or on the servers that a variable of the process names."""
     servers = json.loads(os.environ.get(SERVERS_VARIABLE, "{}"))
     if not servers:
@@ -82,12 +82,12 @@ class Chain:
     runs: int = 0
 
     def __post_init__(self):
-        self.lakehouse = SmallLakehouse(place_at(self.folder), self.tables)
+        self.lakehouse = SmallLakehouse(make_place(self.folder), self.tables)
 
     def reopened(self) -> Lakehouse:
         """The same lakehouse as another process would see it."""
         self.lakehouse.close()
-        self.lakehouse = SmallLakehouse(place_at(self.folder), self.tables)
+        self.lakehouse = SmallLakehouse(make_place(self.folder), self.tables)
         return self.lakehouse
 
     def new_run(self) -> str:
@@ -132,6 +132,12 @@ class Chain:
 
     def states(self, asset: str) -> list[str]:
         return [found.state for found in self.lakehouse.increments(asset)]
+
+
+@pytest.fixture(name="place_at")
+def fixture_place_at():
+    """Makes a place for a folder."""
+    return make_place
 
 
 @pytest.fixture(params=["embedded", "server"])

@@ -8,6 +8,7 @@ import pytest
 from resources.backups import BackupError, Backups
 from resources.encrypted_object_store import EncryptedObjectStore
 from resources.key_ring import KeyRing, WrongMasterKeyError
+from resources.lake_place import EmbeddedPlace
 from resources.lakehouse import LakehouseError
 from resources.master_key import MasterKeys
 from resources.object_store import CorruptObjectError, LocalObjectStore, ObjectNotFoundError, ObjectStoreError
@@ -66,7 +67,7 @@ def test_everything_comes_back_after_everything_was_deleted_and_the_chain_goes_o
     shutil.rmtree(filled.folder)
     shutil.rmtree(tmp_path / "objects")
     again = sealed_store(tmp_path / "objects", ["raw/"])
-    assert backups.restore(backups.find(), filled.folder, again) == 3
+    assert backups.restore(backups.find(), EmbeddedPlace(filled.folder), again) == 3
     assert (contents(again), filled.rows("a"), filled.states("b")) == before
     assert (filled.folder / "pseudonym.key").read_bytes() == b"p" * 32
     filled.decide("b")
@@ -81,7 +82,7 @@ def test_nothing_readable_lies_in_a_backup_and_what_comes_back_is_for_its_owner_
     backups.make(filled.lakehouse, objects)
     stored = b"".join(path.read_bytes() for path in (tmp_path / "elsewhere").rglob("*") if path.is_file())
     assert not [text for text in (*TEXTS, "weights", "catalog.sqlite") if text.encode() in stored]
-    backups.restore(backups.find(), tmp_path / "new", sealed_store(tmp_path / "objects2", ["raw/"]))
+    backups.restore(backups.find(), EmbeddedPlace(tmp_path / "new"), sealed_store(tmp_path / "objects2", ["raw/"]))
     assert {path.stat().st_mode & 0o077 for path in (tmp_path / "new").rglob("*") if path.is_file() or path.name == "data"} == {0}
     assert list((tmp_path / "work").iterdir()) == []
 
@@ -104,7 +105,7 @@ def test_an_earlier_backup_can_be_restored(filled, backups, objects, tmp_path):
     earlier = backups.make(filled.lakehouse, objects).manifest
     filled.decide("b")
     backups.make(filled.lakehouse, objects)
-    backups.restore(backups.find(earlier.backup_id), tmp_path / "new" / "lake", objects)
+    backups.restore(backups.find(earlier.backup_id), EmbeddedPlace(tmp_path / "new" / "lake"), objects)
     filled.lakehouse.close()
     filled.folder = tmp_path / "new" / "lake"
     assert [found.state for found in type(filled)(filled.folder).lakehouse.increments("b")] == ["staged"]
@@ -128,25 +129,25 @@ def test_a_restore_that_was_cut_short_is_done_again(filled, backups, objects, tm
     blob = tmp_path / "elsewhere" / catalog.blob
     shutil.move(blob, tmp_path / "moved")
     with pytest.raises(ObjectNotFoundError):
-        backups.restore(made, tmp_path / "new", objects)
+        backups.restore(made, EmbeddedPlace(tmp_path / "new"), objects)
     assert not (tmp_path / "new" / "catalog.sqlite").exists()
     shutil.move(tmp_path / "moved", blob)
-    assert backups.restore(made, tmp_path / "new", objects) == 0
+    assert backups.restore(made, EmbeddedPlace(tmp_path / "new"), objects) == 0
 
 
 def test_a_lakehouse_that_is_there_is_never_written_over(filled, backups, objects):
     made = backups.make(filled.lakehouse, objects).manifest
     with pytest.raises(BackupError, match=r"expected no lakehouse in .*, found one; move the folder away first"):
-        backups.restore(made, filled.folder, objects)
+        backups.restore(made, EmbeddedPlace(filled.folder), objects)
 
 
 def test_a_backup_whose_tables_come_back_otherwise_is_told_and_not_kept(filled, backups, objects, monkeypatch):
     restore = Backups._restore_lake
 
-    def lose_rows(self, manifest, folder, **options):
+    def lose_rows(self, manifest, place, passing):
         """What a copy of another moment would be: one table lacks its newest rows."""
-        restore(self, manifest, folder, **options)
-        shutil.copyfile(older, folder / "catalog.sqlite")
+        restore(self, manifest, place, passing)
+        shutil.copyfile(older, place.folder / "catalog.sqlite")
 
     older = filled.folder.parent / "older.sqlite"
     filled.lakehouse.close()
@@ -167,7 +168,10 @@ def test_a_damaged_backup_is_refused(filled, backups, objects, tmp_path, damage)
         blob.unlink()
     else:
         backups.store.put(made.objects[0].blob, b"something else")
-    for action in (lambda: backups.prove(made), lambda: backups.restore(made, tmp_path / "new", LocalObjectStore(tmp_path / "empty"))):
+    for action in (
+        lambda: backups.prove(made),
+        lambda: backups.restore(made, EmbeddedPlace(tmp_path / "new"), LocalObjectStore(tmp_path / "empty")),
+    ):
         with pytest.raises(ObjectStoreError, match=r"is corrupt: expected the content of|expected an object at"):
             action()
     assert not (tmp_path / "new" / "catalog.sqlite").exists()

@@ -2,6 +2,8 @@
 
 import json
 import os
+import sqlite3
+from contextlib import closing
 from datetime import UTC, datetime
 
 import boto3
@@ -9,9 +11,11 @@ import duckdb
 import pandas as pd
 import pytest
 
+from resources import catalog_copy
 from resources.backups import BackupError, Backups
 from resources.compaction import compact
 from resources.lake_connection import LakehouseError, extension_file
+from resources.lake_place import EmbeddedPlace
 from resources.lake_shell import LakeShell
 from resources.lakehouse import Lakehouse
 from resources.object_store import LocalObjectStore, ServerEncryption
@@ -63,30 +67,68 @@ def test_data_files_lie_encrypted_on_s3_and_nothing_but_marks_of_runs_lies_here(
     assert left == {"runs"}
 
 
-def test_a_backup_of_servers_is_proven_and_comes_back_in_a_folder(written, tmp_path, monkeypatch):
+@pytest.fixture
+def backed_up(written, tmp_path):
+    """Backups with one of the servers, and the store of objects."""
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "objects").mkdir()
     backups, objects = Backups(LocalObjectStore(tmp_path / "elsewhere"), tmp_path / "work"), LocalObjectStore(tmp_path / "objects")
     made = backups.make(written.lakehouse, objects)
     assert (made.differing_tables, made.manifest.tables["a"].rows, made.manifest.tables["increments"].rows) == ((), 8, 3)
-    with pytest.raises(BackupError, match=r"expected a folder to restore into, found postgresql://textmill:\*\*\*@.*TEXTMILL_ENV=embedded"):
-        backups.restore(made.manifest, written.lakehouse.place, objects)
-    backups.restore(made.manifest, tmp_path / "restored", objects)
+    return backups, objects
+
+
+@pytest.mark.parametrize("way", [["servers"], ["folder"], ["folder", "servers"]], ids="-".join)
+def test_a_backup_is_proven_and_comes_back_on_servers_and_in_folders(written, backed_up, place_at, tmp_path, way):
+    backups, objects = backed_up
     before = written.rows("a"), written.states("b")
-    written.lakehouse.close()
-    written.lakehouse = Lakehouse(tmp_path / "restored", written.tables)
-    assert (written.rows("a"), written.states("b")) == before
+    for number, kind in enumerate(way):
+        folder = tmp_path / f"restored-{number}"
+        place = EmbeddedPlace(folder) if kind == "folder" else place_at(folder)
+        backups.restore(backups.find(), place, objects)
+        with pytest.raises(
+            BackupError, match=r"expected no lakehouse in .*, found one; move the folder away first, or name another schema"
+        ):
+            backups.restore(backups.find(), place, objects)
+        written.lakehouse.close()
+        written.lakehouse = Lakehouse(place, written.tables)
+        assert (written.rows("a"), written.states("b")) == before
+        assert backups.make(written.lakehouse, objects).differing_tables == ()
     written.decide("b")
     written.put("a", ROWS.assign(key=list("ijkl")))
     written.decide("a")
     assert (len(written.rows("a")), len(written.rows("b"))) == (12, 8)
+    assert compact(written.lakehouse, datetime.now(UTC)).files_deleted > 0
 
 
-def test_a_second_backup_copies_the_catalog_alone(written, tmp_path):
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / "objects").mkdir()
-    backups, objects = Backups(LocalObjectStore(tmp_path / "elsewhere"), tmp_path / "work"), LocalObjectStore(tmp_path / "objects")
-    backups.make(written.lakehouse, objects)
+def test_a_restore_that_was_cut_short_leaves_no_lakehouse_and_is_done_again(written, backed_up, place_at, tmp_path, monkeypatch):
+    backups, objects = backed_up
+    place = place_at(tmp_path / "restored")
+    with monkeypatch.context() as broken:
+        broken.setattr(catalog_copy, "_converted", lambda value, kind: value if kind != "bytea" else 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            backups.restore(backups.find(), place, objects)
+    assert place.is_empty()
+    backups.restore(backups.find(), place, objects)
+    before = written.rows("a")
+    written.lakehouse.close()
+    written.lakehouse = Lakehouse(place, written.tables)
+    assert written.rows("a") == before
+
+
+def test_a_catalog_of_another_ducklake_is_refused_whole(written, place_at, tmp_path):
+    catalog, place = tmp_path / "catalog.sqlite", place_at(tmp_path / "restored")
+    with written.lakehouse.session():
+        written.lakehouse.place.copy_catalog(catalog)
+    with closing(sqlite3.connect(catalog)) as opened, opened:
+        opened.execute("ALTER TABLE ducklake_table ADD COLUMN colour VARCHAR")
+    with pytest.raises(LakehouseError, match=r"Expected a catalog of this version of DuckLake, found ducklake_table with \['colour'\]"):
+        place.put_catalog(catalog)
+    assert place.is_empty()
+
+
+def test_a_second_backup_copies_the_catalog_alone(written, backed_up):
+    backups, objects = backed_up
     written.decide("b")
     second = backups.make(written.lakehouse, objects)
     assert second.bytes_copied == next(file.size_bytes for file in second.manifest.lake_files if file.path == "catalog.sqlite")
