@@ -21,9 +21,11 @@ from services.visibility import mask_trace
 
 Anybody = Annotated[Identity, Depends(allow(*EVERYBODY))]
 Trainer = Annotated[Identity, Depends(allow(*TRAINERS))]
-Id = Annotated[str, Path(min_length=1, max_length=200)]
+WITHOUT_NUL = r"^[^\x00]*$"
+"""DuckLake ends a text at NUL where it asks its catalog about files, and what follows would be read as SQL."""
+Id = Annotated[str, Path(min_length=1, max_length=200, pattern=WITHOUT_NUL)]
 Version = Annotated[str, Path(pattern="^[0-9a-f]{24}$")]
-Value = Annotated[str | None, Query(max_length=1000)]
+Value = Annotated[str | None, Query(max_length=1000, pattern=WITHOUT_NUL)]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Most documents.")]
 MISSING: dict[int | str, dict[str, Any]] = {404: {"model": Refusal, "description": "There is none, or none that this token sees."}}
 

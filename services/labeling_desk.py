@@ -98,7 +98,8 @@ class LabelingDesk:
             UnknownDocumentError: An answer is about no clean document of these sources.
             AnswersRefusedError: One is none of the task's, or about a document whose source is no longer in the project.
         """
-        wanted = pd.DataFrame({"document_id": sorted({answer.document_id for answer in answers})}, dtype="str")
+        named = {answer.document_id for answer in answers if "\0" not in answer.document_id}  # which DuckLake cannot look for
+        wanted = pd.DataFrame({"document_id": sorted(named)}, dtype="str")
         known = self.lakehouse.read(KNOWN_SQL, frames={"wanted": wanted})
         known = known if sources is None else known[known["source"].isin(sources)]
         task, waiting = self.project.task, self.waiting_votes()
