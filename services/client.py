@@ -99,7 +99,7 @@ class DataClient:
             DataAccessError: Something is wrong with one; the message says what.
         """
         shown = answers.attrs.get("guideline") or {}
-        body = {"answers": list(_given(answers)), "guideline": guideline or shown.get("version")}
+        body = {"answers": list(answer_rows(answers)), "guideline": guideline or shown.get("version")}
         kept: int = self._ask("/labels", method="POST", body=body)["answers"]
         return kept
 
@@ -188,7 +188,7 @@ class DataClient:
         return response
 
 
-def _given(answers: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def answer_rows(answers: pd.DataFrame) -> Iterator[dict[str, Any]]:
     """Every row with an answer, as the API takes it."""
     columns = [name for name in ANSWER_COLUMNS if name in answers]
     rows: list[dict[str, Any]] = json.loads(answers[columns].to_json(orient="records", double_precision=15))

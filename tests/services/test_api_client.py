@@ -13,7 +13,7 @@ from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
-from services.client import DataAccessError, _given, connect
+from services.client import DataAccessError, answer_rows, connect
 
 MODEL = "model-" + "a" * 16
 
@@ -160,7 +160,7 @@ def test_answers_that_are_refused_say_why(asking_mill_of):
 def test_lists_of_labels_and_spans_go_as_they_are():
     spans = [{"start": 0, "end": np.int64(2), "label": "人"}]
     frame = pd.DataFrame({"document_id": ["a", "b", "c"], "labels": [["x"], [], None], "spans": [None, None, spans], "text": "…"})
-    assert list(_given(frame)) == [
+    assert list(answer_rows(frame)) == [
         {"document_id": "a", "labels": ["x"]},
         {"document_id": "b", "labels": []},
         {"document_id": "c", "spans": [{"start": 0, "end": 2, "label": "人"}]},
