@@ -7,6 +7,7 @@ whoever opens it to others puts TLS in front. Predictions on new texts: `predict
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any
 
 import uvicorn
@@ -69,7 +70,7 @@ class Backend:
     log: AuditLog
     key: AccessKey
 
-    @property
+    @cached_property
     def desk(self) -> LabelingDesk:
         """Where people are asked and hand in their answers."""
         return LabelingDesk(self.lakehouse, self.object_store, self.project)

@@ -8,7 +8,6 @@ answer is (`assets/labeling/given_answers.py`), who may ask and answer over HTTP
 import json
 import uuid
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -33,13 +32,45 @@ CIRCUMSTANCES = ("annotator", "seconds", "guideline")
 """What a vote says of itself; the rest is what it says of the document."""
 
 
-@dataclass(frozen=True)
+Votes = dict[tuple[str, str], dict[str, Any]]
+"""By document and annotator."""
+
+
+class WaitingFiles:
+    """Files of votes that no run has collected yet. Each is read once, and again when an erasure has changed it."""
+
+    def __init__(self, store: ObjectStore) -> None:
+        """Nothing is read yet."""
+        self._store = store
+        self._read: dict[tuple[str, str], Votes] = {}
+
+    def votes(self, collected: Collection[str]) -> Votes:
+        """The newest vote of each document and annotator.
+
+        Args:
+            collected: Keys of files that do not wait any more.
+        """
+        known, present = self._read, [(file.key, file.fingerprint) for file in self._store.list(FILES) if file.key not in collected]
+        self._read = {file: known[file] if file in known else votes_in(self._store.get(file[0]).decode()) for file in present}
+        newest: Votes = {}
+        for votes in self._read.values():  # of a source, in the order of time
+            newest |= votes
+        return newest
+
+
 class LabelingDesk:
     """The queue, and the one door by which answers come in."""
 
-    lakehouse: Lakehouse
-    store: ObjectStore
-    project: Project
+    def __init__(self, lakehouse: Lakehouse, store: ObjectStore, project: Project) -> None:
+        """Nothing is read yet.
+
+        Args:
+            lakehouse: Holds the queue, and what was collected.
+            store: Where answers wait.
+            project: Says what the task is, and which sources there are.
+        """
+        self.lakehouse, self.store, self.project = lakehouse, store, project
+        self._waiting = WaitingFiles(store)
 
     @property
     def sources(self) -> list[str]:
@@ -76,15 +107,9 @@ class LabelingDesk:
         found = set(self.lakehouse.read(ANSWERED_SQL, {"annotator": annotator})["document_id"])
         return found | {document_id for document_id, name in self.waiting_votes() if name == annotator}
 
-    def waiting_votes(self) -> dict[tuple[str, str], dict[str, Any]]:
+    def waiting_votes(self) -> Votes:
         """The newest vote of each document and annotator in files that no run has collected yet."""
-        collected = set(self.lakehouse.read(COLLECTED_SQL)["cursor_key"])
-        found: dict[tuple[str, str], dict[str, Any]] = {}
-        for waiting in self.store.list(FILES):  # of a source, in the order of time
-            for line in self.store.get(waiting.key).decode().split("\n") if waiting.key not in collected else ():
-                record = json.loads(line) if line else {"votes": []}
-                found |= {(record[DOCUMENT_ID_FIELD], vote["annotator"]): vote for vote in record["votes"]}
-        return found
+        return self._waiting.votes(set(self.lakehouse.read(COLLECTED_SQL)["cursor_key"]))
 
     def prepare(self, answers: Sequence[Answer], name: str, sources: Collection[str] | None = None) -> dict[str, bytes]:
         """Check answers, and write them as files by key, named by the time: the newest count. What waits already is left out.
@@ -120,6 +145,12 @@ class LabelingDesk:
     def keep(self, answers: Sequence[Answer], name: str) -> None:
         """Check answers and hand them in; errors are those of `prepare`."""
         self.hand_in(self.prepare(answers, name))
+
+
+def votes_in(lines: str) -> Votes:
+    """The votes in a file."""
+    records = [json.loads(line) for line in lines.split("\n") if line]
+    return {(record[DOCUMENT_ID_FIELD], vote["annotator"]): vote for record in records for vote in record["votes"]}
 
 
 def said_by(vote: Mapping[str, Any] | None) -> dict[str, Any]:
