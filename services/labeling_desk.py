@@ -51,9 +51,9 @@ class WaitingFiles:
             collected: Keys of files that do not wait any more.
         """
         known, present = self._read, [(file.key, file.fingerprint) for file in self._store.list(FILES) if file.key not in collected]
-        self._read = {file: known[file] if file in known else votes_in(self._store.get(file[0]).decode()) for file in present}
-        newest: Votes = {}
-        for votes in self._read.values():  # of a source, in the order of time
+        read = {file: known[file] if file in known else votes_in(self._store.get(file[0]).decode()) for file in present}
+        self._read, newest = read, Votes()
+        for votes in read.values():  # of a source, in the order of time
             newest |= votes
         return newest
 
