@@ -26,7 +26,7 @@ TokenId = Annotated[str, typer.Argument(help="Id of a token, as `textmill token 
 
 @token_app.command("create")
 def create_token(
-    name: Annotated[str, typer.Argument(help="Who will use it: a person or a program.")],
+    name: Annotated[str, typer.Argument(help="Who will use it: a person or a program; answers to the queue carry this name.")],
     role: Annotated[Role, typer.Option(help="What it may do.")] = "viewer",
     days: Annotated[float, typer.Option(help="For how many days.", min=0.001, max=3650)] = 90,
     source: Annotated[list[str] | None, typer.Option(help="Only rows of this source; may be repeated.")] = None,

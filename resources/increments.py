@@ -63,7 +63,9 @@ class Step:
         """Whether this increment will replace all earlier ones."""
         return self.plan.mode == "rebuild"
 
-    def batches(self, table: str, batch_rows: int = BATCH_ROWS, order_by: Sequence[str] = ()) -> Iterator[pd.DataFrame]:
+    def batches(
+        self, table: str, batch_rows: int = BATCH_ROWS, order_by: Sequence[str] = (), *, newest_first: bool = False
+    ) -> Iterator[pd.DataFrame]:
         """Approved upstream rows to work on, oldest increment first, in frames of bounded size.
 
         A rebuild reads everything that is published; otherwise only the increments not consumed yet.
@@ -72,9 +74,11 @@ class Step:
             table: A table of an upstream producer.
             batch_rows: Most rows of a frame.
             order_by: Columns that order the rows; by default the increment and the key.
+            newest_first: Turns that order round.
         """
         spec = self.lakehouse.tables[table]
-        order = ", ".join(f'"{column}"' for column in (order_by or ("increment_id", *spec.key)))
+        direction = "DESC" if newest_first else "ASC"
+        order = ", ".join(f'"{column}" {direction}' for column in (order_by or ("increment_id", *spec.key)))
         sql = f"SELECT {column_list(spec)} FROM ({published_rows_sql(spec)}) ORDER BY {order}"
         return self._offer(self.lakehouse.read_batches(sql, batch_rows, {"ids": self.plan.chosen.get(spec.producer, [])}))
 

@@ -1,12 +1,13 @@
 """The data access API: published data over HTTP, for people and programs with a token. `textmill serve-data` runs it.
 
-It only reads. Every endpoint names the roles that may call it; what they see of the rows is decided in `visibility.py`; `guard.py` in
-front identifies, counts and records. It listens on the loopback interface unless told otherwise; whoever opens it to others puts TLS in
-front. Predictions on new texts: `prediction.py`.
+It reads, and takes what people answer (`label_endpoints.py`). Every endpoint names the roles that may call it; what they see of the rows is
+decided in `visibility.py`; `guard.py` in front identifies, counts and records. It listens on the loopback interface unless told otherwise;
+whoever opens it to others puts TLS in front. Predictions on new texts: `prediction.py`.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Annotated, Any
 
 import uvicorn
@@ -27,6 +28,7 @@ from resources.object_store import ObjectStore, ObjectStoreError
 from resources.search_engine import SearchEngine
 from services.body_limit import BodyLimit
 from services.guard import Guard
+from services.labeling_desk import LabelingDesk
 from services.metrics import StorageMetrics
 from services.rate_limit import RateLimit
 from services.visibility import View, view_of
@@ -67,6 +69,11 @@ class Backend:
     store: AccessStore
     log: AuditLog
     key: AccessKey
+
+    @cached_property
+    def desk(self) -> LabelingDesk:
+        """Where people are asked and hand in their answers."""
+        return LabelingDesk(self.lakehouse, self.object_store, self.project)
 
     def view(self, identity: Identity) -> View:
         """What an identity sees."""
@@ -115,6 +122,7 @@ def build_app(backend: Backend, host: str = "127.0.0.1") -> FastAPI:
         host: Interface it will listen on; on the loopback interface other host names are refused, as a web page could send them.
     """
     from services.endpoints import add_dataset_endpoints, add_document_endpoints, add_origin_endpoints
+    from services.label_endpoints import add_label_endpoints
     from services.search_endpoint import add_search_endpoint
 
     app = FastAPI(title="textmill data access", version="1", docs_url=None, redoc_url=None, responses=REFUSALS)
@@ -129,6 +137,7 @@ def build_app(backend: Backend, host: str = "127.0.0.1") -> FastAPI:
     add_own_endpoints(app, backend, registry)
     add_search_endpoint(app, backend)
     add_document_endpoints(app, backend)
+    add_label_endpoints(app, backend)
     add_dataset_endpoints(app, backend)
     add_origin_endpoints(app, backend)
     return app

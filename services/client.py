@@ -4,11 +4,13 @@ from services.client import connect
 mill = connect("http://127.0.0.1:8734", token)
 mill.search("battery life")
 mill.labels(source="tickets")
+mill.answer(mill.queue(limit=1).assign(label="negative"))
 train = mill.dataset(split="train")
 """
 
 import hashlib
 import io
+import json
 from collections.abc import Iterator
 from datetime import date
 from typing import Any, Literal
@@ -21,6 +23,8 @@ from resources.http_client import open_client
 from resources.loopback import is_loopback
 
 PAGE_DOCUMENTS = 1000
+QUEUE_COLUMNS = ["position", "document_id", "source", "language", "text", "suggestion"]
+ANSWER_COLUMNS = ["document_id", "label", "labels", "spans", "rating", "seconds"]
 
 
 class DataAccessError(Exception):
@@ -74,8 +78,30 @@ class DataClient:
         return self._rows("votes", limit, filters)
 
     def queue(self, limit: int | None = None, **filters: str) -> pd.DataFrame:
-        """What people should label next."""
-        return self._rows("queue", limit, filters)
+        """What the token's owner should label next, most useful first; filters are `source` and `language`.
+
+        The frame's `attrs` have the `task` (kind, labels, forms of an answer, rating scale) and the `guideline` (version and text).
+        """
+        pages = list(self._pages("/queue", limit, filters))
+        found = pd.DataFrame([row for page in pages for row in page["rows"]], columns=QUEUE_COLUMNS)
+        found.attrs |= {name: pages[0][name] for name in ("task", "guideline")} if pages else {}
+        return found
+
+    def answer(self, answers: pd.DataFrame, guideline: str | None = None) -> int:
+        """Hand in answers of the token's owner, all of them or none; returns how many. Safe to repeat; the newest answer counts.
+
+        Args:
+            answers: One row per document: `document_id`, one of `label`, `labels`, `spans` and `rating` as the task wants it, and `seconds`
+                where they were measured. Rows without an answer, and other columns, are passed over.
+            guideline: Version of the guideline that the person was shown; that of `queue()` where the frame came from there.
+
+        Raises:
+            DataAccessError: Something is wrong with one; the message says what.
+        """
+        shown = answers.attrs.get("guideline") or {}
+        body = {"answers": list(answer_rows(answers)), "guideline": guideline or shown.get("version")}
+        kept: int = self._ask("/labels", method="POST", body=body)["answers"]
+        return kept
 
     def predictions(self, limit: int | None = None, **filters: str) -> pd.DataFrame:
         """What the champion says of documents without a confident label."""
@@ -125,20 +151,20 @@ class DataClient:
 
     def _rows(self, name: str, limit: int | None, filters: dict[str, str]) -> pd.DataFrame:
         """All rows of a listing, or those of the first `limit` documents."""
-        return pd.DataFrame([row for page in self._pages(f"/{name}", limit, filters) for row in page])
+        return pd.DataFrame([row for page in self._pages(f"/{name}", limit, filters) for row in page["rows"]])
 
-    def _pages(self, path: str, limit: int | None, filters: dict[str, str]) -> Iterator[list[dict[str, Any]]]:
+    def _pages(self, path: str, limit: int | None, filters: dict[str, str]) -> Iterator[dict[str, Any]]:
         left, after = limit, None
         while left is None or left > 0:
             size = PAGE_DOCUMENTS if left is None else min(left, PAGE_DOCUMENTS)
             page = self._ask(path, {**filters, "limit": size, "after": after})
-            yield page["rows"]
+            yield page
             after, left = page["next"], None if left is None else left - size
             if after is None:
                 return
 
-    def _ask(self, path: str, parameters: dict[str, Any] | None = None, method: str = "GET") -> Any:  # noqa: ANN401  # any JSON
-        return self._send(method, path, parameters).json()
+    def _ask(self, path: str, parameters: dict[str, Any] | None = None, method: str = "GET", body: dict[str, Any] | None = None) -> Any:  # noqa: ANN401  # any JSON
+        return self._send(method, path, parameters, body).json()
 
     def _fetch(self, path: str) -> bytes:
         """The bytes at an address that needs no token; the API may send us to the object store for them.
@@ -150,16 +176,26 @@ class DataClient:
         _check(response, f"GET {path.partition('?')[0]}")
         return response.content
 
-    def _send(self, method: str, path: str, parameters: dict[str, Any] | None) -> httpx2.Response:
+    def _send(self, method: str, path: str, parameters: dict[str, Any] | None, body: dict[str, Any] | None) -> httpx2.Response:
         """One request.
 
         Raises:
             DataAccessError: It was refused; the message says why.
         """
         given = None if parameters is None else {name: value for name, value in parameters.items() if value is not None}
-        response = self._client.request(method, path, params=given, headers=self._headers)
+        response = self._client.request(method, path, params=given, json=body, headers=self._headers)
         _check(response, f"{method} {path.partition('?')[0]}")
         return response
+
+
+def answer_rows(answers: pd.DataFrame) -> Iterator[dict[str, Any]]:
+    """Every row with an answer, as the API takes it."""
+    columns = [name for name in ANSWER_COLUMNS if name in answers]
+    rows: list[dict[str, Any]] = json.loads(answers[columns].to_json(orient="records", double_precision=15))
+    for row in rows:
+        given = {name: value for name, value in row.items() if value is not None}
+        if given.keys() - {"document_id", "seconds"}:
+            yield given
 
 
 def _check(response: httpx2.Response, asked: str) -> None:

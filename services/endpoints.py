@@ -12,18 +12,20 @@ from starlette.background import BackgroundTask
 from assets.schemas import CLEAN_DOCUMENTS
 from resources.access_store import AccessStoreError, Identity
 from resources.object_store import ObjectNotFoundError
-from services.api import ANNOTATORS, EVERYBODY, TRAINERS, VOTE_READERS, Backend, Refusal, allow, check_role
+from services.api import EVERYBODY, TRAINERS, VOTE_READERS, Backend, Refusal, allow, check_role
 from services.downloads import Download, DownloadError, bring_file, find_file, list_versions, read_data_manifest, sources_of
-from services.listings import DOCUMENTS, LABELS, PREDICTIONS, QUEUE, VOTES, Listing, page_model, read_page, row_model
+from services.listings import DOCUMENTS, LABELS, PREDICTIONS, VOTES, Listing, page_model, read_page, row_model
 from services.model_queries import show_models, trace_model
 from services.queries import trace_document
 from services.visibility import mask_trace
 
 Anybody = Annotated[Identity, Depends(allow(*EVERYBODY))]
 Trainer = Annotated[Identity, Depends(allow(*TRAINERS))]
-Id = Annotated[str, Path(min_length=1, max_length=200)]
+WITHOUT_NUL = r"^[^\x00]*$"
+"""DuckLake ends a text at NUL where it asks its catalog about files, and what follows would be read as SQL."""
+Id = Annotated[str, Path(min_length=1, max_length=200, pattern=WITHOUT_NUL)]
 Version = Annotated[str, Path(pattern="^[0-9a-f]{24}$")]
-Value = Annotated[str | None, Query(max_length=1000)]
+Value = Annotated[str | None, Query(max_length=1000, pattern=WITHOUT_NUL)]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Most documents.")]
 MISSING: dict[int | str, dict[str, Any]] = {404: {"model": Refusal, "description": "There is none, or none that this token sees."}}
 
@@ -54,7 +56,6 @@ def add_document_endpoints(app: FastAPI, backend: Backend) -> None:
     for listing in (DOCUMENTS, LABELS, PREDICTIONS):
         add_listing(app, backend, listing, allow(*EVERYBODY))
     add_listing(app, backend, VOTES, allow(*VOTE_READERS))
-    add_listing(app, backend, QUEUE, allow(*ANNOTATORS))
 
     @app.get("/documents/{document_id}", response_model=row_model(CLEAN_DOCUMENTS), responses=MISSING)
     def document(identity: Anybody, document_id: Id) -> dict[str, Any]:

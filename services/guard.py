@@ -6,8 +6,9 @@ identity may call the endpoint is decided behind it (`api.py`); what of the data
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from types import MappingProxyType
 from urllib.parse import parse_qsl, urlencode
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
@@ -29,7 +30,8 @@ MOST_CHARS = 2000
 class Guard:
     """Identifies, counts and records.
 
-    After it, `request.state.identity` is whom the token stands for, or None.
+    After it, `request.state.identity` is whom the token stands for, or None. An endpoint that changes something calls
+    `request.state.write_down(status, name=value, …)` before it does: then the log has what was changed even if no answer follows.
     """
 
     def __init__(
@@ -61,12 +63,17 @@ class Guard:
 
     async def _answer(self, request: Request, receive: Receive, send: Send, start: float) -> None:
         """Hand the request on; nothing of the answer leaves before the log has it."""
-        is_recorded = False
+        is_answered, written = False, set[int]()
+
+        def write_down(status: int, **changes: str) -> None:
+            self._log.append(access_of(request, status, changes))
+            written.add(status)
 
         async def record(status: int) -> None:
-            nonlocal is_recorded
-            is_recorded = True
-            await run_in_threadpool(self._log.append, access_of(request, status))
+            nonlocal is_answered
+            is_answered = True
+            if status not in written:
+                await run_in_threadpool(self._log.append, access_of(request, status))
             self._measure(request, status, time.perf_counter() - start)
 
         async def record_then_send(message: Message) -> None:
@@ -74,10 +81,11 @@ class Guard:
                 await record(message["status"])
             await send(message)
 
+        request.state.write_down = write_down
         try:
             await self.app(request.scope, receive, record_then_send)
         except Exception:
-            if not is_recorded:
+            if not is_answered:
                 await record(500)
             raise
 
@@ -105,8 +113,8 @@ def caller_of(request: Request) -> str:
     return f"token {identity.token_id}" if identity else f"address {client_of(request)}"
 
 
-def access_of(request: Request, status: int) -> Access:
-    """What the audit log keeps of a request; signatures are secrets and stay out."""
+def access_of(request: Request, status: int, changes: Mapping[str, str] = MappingProxyType({})) -> Access:
+    """What the audit log keeps of a request, and what it changed beside its query; signatures are secrets and stay out."""
     identity = request.state.identity
     query = [(name, value) for name, value in parse_qsl(request.url.query, keep_blank_values=True) if name != "signature"]
     return Access(
@@ -116,7 +124,7 @@ def access_of(request: Request, status: int) -> Access:
         client=client_of(request),
         method=printable(request.method)[:20],
         path=printable(request.scope["path"]),
-        query=printable(urlencode(query)),
+        query=printable(urlencode([*query, *changes.items()])),
         status=status,
     )
 

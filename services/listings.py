@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, Field, create_model
 
-from assets.schemas import ANNOTATIONS, CLEAN_DOCUMENTS, LABELED_DOCUMENTS, LABELING_QUEUE, POOL_PREDICTIONS, SOURCE, Table
+from assets.schemas import ANNOTATIONS, CLEAN_DOCUMENTS, LABELED_DOCUMENTS, POOL_PREDICTIONS, SOURCE, Table
 from resources.lakehouse import Lakehouse
 from services.queries import as_json
 from services.visibility import View
@@ -54,7 +54,6 @@ class Listing:
 DOCUMENTS = Listing("documents", CLEAN_DOCUMENTS, "Clean documents.")
 LABELS = Listing("labels", LABELED_DOCUMENTS, "The consensus on each document.")
 VOTES = Listing("votes", ANNOTATIONS, "The votes of people.")
-QUEUE = Listing("queue", LABELING_QUEUE, "What people should label next; `position` is the rank.")
 PREDICTIONS = Listing("predictions", POOL_PREDICTIONS, "What the champion says of documents without a confident label.")
 
 

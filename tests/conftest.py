@@ -18,6 +18,7 @@ from dagster_project.jobs import partition_range_tags
 from dagster_project.local_servers import run_local_servers
 from dagster_project.runs import RunOutcome, run_job, summarize
 from resources.labeling_server import LabelingServerError
+from services.labeling_desk import LabelingDesk
 
 # Tests that run the whole graph, real lakehouses in several processes, or real training; `make unit` leaves them out. The longest files
 # come first, so that no process is left alone with one of them in the end.
@@ -88,6 +89,10 @@ class Platform:
     @property
     def lakehouse(self):
         return self.resources["lakehouse"]
+
+    @property
+    def desk(self) -> LabelingDesk:
+        return LabelingDesk(self.lakehouse, self.resources["object_store"], self.project)
 
     def definitions(self) -> dg.Definitions:
         return build_definitions(self.environment, self.resources)

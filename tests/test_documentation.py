@@ -20,6 +20,7 @@ from dagster_project.cli import app
 from dagster_project.configuration import load_project
 from dagster_project.definitions import build_definitions
 from dagster_project.environments import read_environment
+from services.label_forms import GivenAnswers, read_answers
 
 ROOT = Path(__file__).resolve().parent.parent
 READMES = ("README.md", "README.zh-CN.md")
@@ -168,6 +169,16 @@ def test_the_example_of_the_data_access_guide_is_a_project():
     access = Project.model_validate(demo | {"sources": sources} | yaml.safe_load(example)).access
     assert access.sources == {"viewer": ("tickets", "news")}
     assert access.restricted_sources == ("tickets",)
+
+
+def test_the_example_of_answers_in_the_data_access_guide_is_read():
+    (example,) = blocks("docs/data_access.md", "json")
+    task = Project.model_validate(yaml.safe_load(read("config/demo.yaml").replace("${TEXTMILL_DEMO_PORT}", "1"))).task
+    answers = read_answers(GivenAnswers.model_validate_json(example), "amy", task, "the guide")
+    assert [(one.answer, one.rating, one.seconds, one.guideline) for one in answers] == [
+        ("negative", None, 4.2, "8609cd81"),
+        (None, 3.0, None, "8609cd81"),
+    ]
 
 
 def test_the_example_of_the_storage_guide_is_a_project():

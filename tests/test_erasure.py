@@ -10,10 +10,9 @@ from typer.testing import CliRunner
 
 from assets.answers import DOCUMENT_ID_FIELD
 from assets.label_studio import title_of
-from assets.labeling.sheets import Answer
+from assets.labeling.given_answers import Answer
 from dagster_project.cli import app
 from dagster_project.environments import read_environment
-from dagster_project.label_commands import keep
 from resources.object_store import LocalObjectStore
 from resources.tombstones import read_proofs, read_tombstones
 from services import erasure
@@ -95,9 +94,9 @@ def files_of(connection, table):
 
 
 def test_no_byte_of_an_erased_text_is_left_and_the_others_are_whole(filled, labeling_server):
-    keep(filled.resources, [Answer(id_of(filled, "2"), "Ann", "negative"), Answer(id_of(filled, "1"), "Ann", "positive")], "test")
+    filled.desk.keep([Answer(id_of(filled, "2"), "Ann", "negative"), Answer(id_of(filled, "1"), "Ann", "positive")], "test")
     assert filled.run("refresh").failed_steps == {}
-    keep(filled.resources, [Answer(id_of(filled, "2"), "Bob", "negative")], "test")
+    filled.desk.keep([Answer(id_of(filled, "2"), "Bob", "negative")], "test")
     assert places_with(filled, ["Zanzibar", "翡翠浴缸"])[0]
     server = filled.resources["labeling_server"] = labeling_server
     server.titles.append(title_of(filled.project))

@@ -6,6 +6,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
+from assets.labeling.given_answers import Answer
 from dagster_project.cli import app
 
 RECORDS = [
@@ -117,3 +118,37 @@ def test_answers_for_a_source_that_left_the_project_are_refused(lamps, tmp_path,
     (tmp_path / "other.yaml").write_text(yaml.safe_dump(other.model_dump(mode="json", exclude_unset=True)), encoding="utf-8")
     monkeypatch.setenv("TEXTMILL_CONFIG", str(tmp_path / "other.yaml"))
     command("import", tmp_path / "done.csv", "--annotator", "ann", fails="expected documents of the sources ['chairs']")
+
+
+def test_the_newest_answer_counts_whatever_was_answered_before_and_when_all_is_made_anew(platform, files_source, project_of):
+    shelves = [{"id": name, "text": f"The lamp stands on shelf {number * 7} beside window {number * 11}.", "ratings": []}
+               for number, name in enumerate(("np", "pn", "npn", "nnp", "pun", "upn"))]  # fmt: skip
+    platform.configure(project_of([files_source("lamps", shelves)], labeling={"min_human_votes": 1, "rules": {"enabled": []}}))
+    assert platform.run("refresh").failed_steps == {}
+    ids = dict(platform.rows("clean_documents", "external_id", "document_id"))
+    labels = {"n": "negative", "u": "neutral", "p": "positive"}
+
+    def answer(name, initial):
+        platform.desk.keep([Answer(ids[name], "安", labels[initial])], "test")
+
+    def latest():
+        rows = platform.rows("annotations JOIN clean_documents USING (document_id)", "external_id", "annotations.label")
+        return {name: label for name, label in rows}
+
+    for turn in range(3):
+        for name in ids:
+            if turn < len(name):
+                answer(name, name[turn])
+    assert platform.run("refresh").failed_steps == {}
+    assert latest() == {name: labels[name[-1]] for name in ids}
+    for name in ids:
+        answer(name, {"n": "p", "p": "n"}[name[-1]])
+        answer(name, name[-1])
+    assert platform.run("refresh").failed_steps == {}
+    assert latest() == {name: labels[name[-1]] for name in ids}
+    answer("np", "u")
+    assert platform.run("refresh").failed_steps == {}
+    expected = {name: labels[name[-1]] for name in ids} | {"np": "neutral"}
+    assert latest() == expected
+    assert platform.run("refresh", full_refresh=True).failed_steps == {}
+    assert latest() == expected

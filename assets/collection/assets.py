@@ -130,10 +130,11 @@ def collect_votes(
     source = project.source(name)
     options: dict[str, Any] = {"upstream": ["raw_documents"], "partition": name, "upstream_partition": name, "package": PACKAGE}
     with step_of(context, lakehouse, "raw_annotations", full_refresh=full_refresh, **options) as step:
-        for rows in step.batches("raw_objects", FLUSH_OBJECTS):
+        settled: set[tuple[str, str]] = set()
+        for rows in step.batches("raw_objects", FLUSH_OBJECTS, newest_first=True):
             chosen = rows[may_hold_votes(rows, source)]
             step.count(rows_in=len(rows) - len(chosen), rows_skipped=len(rows) - len(chosen))
             if len(chosen):
-                write_votes(step, chosen, store, source, datetime.now(UTC))
+                write_votes(step, chosen, store, source, datetime.now(UTC), settled)
         step.measure("refused_share", step.counts.rows_rejected / max(step.counts.rows_in, 1))
     return step

@@ -179,28 +179,47 @@ def may_hold_votes(rows: pd.DataFrame, source: Source) -> pd.Series:
     return (rows["role"] == "annotations") | (rows["media_type"] == CONLL) | is_record
 
 
-def write_votes(step: Step, objects: pd.DataFrame, store: ObjectStore, source: Source, now: datetime) -> None:
-    """Parse objects for votes, find their documents and write them; an annotator's second answer in one increment is refused.
+def write_votes(
+    step: Step, objects: pd.DataFrame, store: ObjectStore, source: Source, now: datetime, settled: set[tuple[str, str]]
+) -> None:
+    """Parse objects for votes, find their documents and write them; of an annotator's answers in one increment the first is kept.
 
     An object without a vote counts as one thing that was read and rightly yields no row.
+
+    Args:
+        step: Where they are written.
+        objects: One row per object, the newest first: columns of `raw_objects`.
+        store: Where the bytes lie.
+        source: Their source.
+        now: Time of collection (UTC).
+        settled: Documents and annotators of whom this increment has had a vote that is known already; those of these objects are added.
     """
     parsed = parse(load_objects(objects, store), source)
     keys = [parsed.votes[[column]].dropna().drop_duplicates() for column in ("document_id", "external_id", "parent_id")]
     known = pd.concat([step.lookup("raw_documents", of_column.assign(source=source.name)) for of_column in keys])
     resolved = to_raw_annotations(parsed.votes, known.drop_duplicates("document_id"), source=source.name, now=now)
     earlier = step.lookup("raw_annotations", resolved.rows[["document_id"]])
-    rows = resolved.rows[~resolved.rows["vote_id"].isin(earlier["vote_id"])]
-    staged = pd.MultiIndex.from_frame(step.lookup_staged("raw_annotations", rows[VOTE_KEY])[VOTE_KEY])
-    is_second = rows.duplicated(VOTE_KEY) | pd.MultiIndex.from_frame(rows[VOTE_KEY]).isin(staged)
+    rows, answered = resolved.rows, keys_of(resolved.rows)
+    staged = set(keys_of(step.lookup_staged("raw_annotations", rows[VOTE_KEY])))
+    is_known = rows["vote_id"].isin(earlier["vote_id"])
+    is_answered = pd.Series([key in staged or key in settled for key in answered], index=rows.index, dtype=bool)
+    is_second = ~is_known & (is_answered | rows.duplicated(VOTE_KEY))
+    is_new = ~is_known & ~is_second
+    settled.update(keys_of(rows[is_known]))
     refused = pd.concat(
         [_vote_refusals(parsed, source, now), resolved.rejected, _second_votes(rows[is_second], parsed, source, now)], ignore_index=True
     )
-    step.write("raw_annotations", rows[~is_second])
+    step.write("raw_annotations", rows[is_new])
     step.write("rejected_annotations", refused)
     without = int((~objects["raw_sha256"].isin([*parsed.votes["raw_sha256"], *parsed.rejected_votes["raw_sha256"]])).sum())
     rows_in = len(parsed.votes) + len(parsed.rejected_votes) + without
-    kept = int((~is_second).sum())
+    kept = int(is_new.sum())
     step.count(rows_in=rows_in, rows_out=kept, rows_skipped=rows_in - kept - len(refused), reasons=refused["reason"])
+
+
+def keys_of(votes: pd.DataFrame) -> list[tuple[str, str]]:
+    """Document and annotator of every vote."""
+    return list(zip(*(votes[column] for column in VOTE_KEY), strict=True))
 
 
 def _raw_object(item: Fetched, raw_sha256: str, read_key: Callable[[], bytes]) -> RawObject:

@@ -1,6 +1,6 @@
 """Questions to one person in a terminal, one document after the other.
 
-Does not belong here: where questions come from and answers go (`dagster_project/label_commands.py`); sheets (`sheets.py`).
+Does not belong here: where questions come from and answers go (`services/labeling_desk.py`); sheets (`sheets.py`).
 """
 
 from collections.abc import Callable, Sequence
@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from assets.answers import AnswerError, encode_labels
-from assets.labeling.sheets import Answer, SheetError
+from assets.labeling.given_answers import Answer
+from assets.labeling.sheets import SheetError
 from assets.project import Task
 
 SKIP, BACK, STOP = "s", "b", "q"

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from assets.answers import count_outside_task
+from assets.labeling.given_answers import records_of
 from assets.labeling.prompts import ReplyError, build_instruction, enclose, prompt_version, read_reply
 from assets.labeling.rules import vote_id
-from assets.labeling.sheets import records_of
 from assets.labeling.zero_shot import Vectors, descriptions_version, nearest_labels
 from assets.project import LanguageModelSettings, Project, ZeroShot
 from assets.schemas import MODEL_VOTES

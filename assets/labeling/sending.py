@@ -8,7 +8,7 @@ import pandas as pd
 
 from assets.answers import DOCUMENT_ID_FIELD
 from assets.label_studio import ASKED_FOR, annotation_key, instruction_of, label_config, language_of, title_of, to_task
-from assets.labeling.sheets import records_of
+from assets.labeling.given_answers import records_of
 from assets.project import Project
 from assets.schemas import LABELING_TASKS
 from resources.increments import Step

@@ -5,25 +5,24 @@ A sheet is CSV (for spreadsheets; a task with spans has no place there) or JSON 
 did. An answer is a label; for tasks with any number of labels a JSON list of labels, or labels separated by `;`; for spans a JSON list of
 `{"start", "end", "label"}` in characters of `text`. An empty answer is no answer; `[]` says that nothing fits.
 
-Does not belong here: where answers go from here (`dagster_project/label_commands.py`), what a vote is worth (`consensus.py`).
+Does not belong here: what becomes of answers (`given_answers.py`), where they go from here (`services/labeling_desk.py`).
 """
 
 import csv
 import io
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 from typing import Any
 
 import pandas as pd
 
-from assets.answers import DOCUMENT_ID_FIELD, AnswerError, canonical_answer, encode_labels
+from assets.answers import AnswerError, canonical_answer, encode_labels
+from assets.labeling.given_answers import Answer, AnswersRefusedError, records_of, refuse, second_answers
 from assets.project import Task
 
 SHEET_COLUMNS = ("document_id", "source", "language", "text", "suggestion", "answer")
 NEEDED_COLUMNS = ("document_id", "answer")
-SHOWN_PROBLEMS = 10
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 """Cells that begin so are formulas to spreadsheets; they get an apostrophe in front (OWASP, CSV injection)."""
 BYTE_ORDER_MARK = "\ufeff"
@@ -32,9 +31,10 @@ BYTE_ORDER_MARK = "\ufeff"
 # The queue with the present consensus, most useful first. Of gold questions that would be the answer, and of doubted labels it would be
 # repeated: neither is shown.
 QUEUE_SQL = """
-SELECT q.document_id, q.source, q.language, q.text, CASE WHEN q.strategy NOT IN ('gold', 'label_issue') THEN l.label END AS suggestion
+SELECT q.position, q.document_id, q.source, q.language, q.text,
+    CASE WHEN q.strategy NOT IN ('gold', 'label_issue') THEN l.label END AS suggestion
 FROM labeling_queue q LEFT JOIN (SELECT document_id, label FROM labeled_documents) l USING (document_id)
-ORDER BY q.position LIMIT $limit
+ORDER BY q.position
 """
 # What `$annotator` answered, but for labels that were doubted afterwards.
 ANSWERED_SQL = """
@@ -45,29 +45,10 @@ JOIN (SELECT document_id, min(found_at) AS found_at FROM lake.history.label_issu
 JOIN raw_annotations r USING (document_id)
 WHERE q.strategy = 'label_issue' AND r.annotator_id = $annotator AND r.collected_at <= i.found_at
 """
-# What answers must be about: clean documents.
-KNOWN_SQL = "SELECT document_id, source, text FROM clean_documents SEMI JOIN wanted USING (document_id)"
 
 
-class SheetError(ValueError):
+class SheetError(AnswersRefusedError):
     """A sheet cannot be used; nothing of it was taken."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What one person says of one document.
-
-    Attributes:
-        document_id: The document.
-        annotator: Who.
-        answer: Canonical answer of the task.
-        place: Where it stands, for messages.
-    """
-
-    document_id: str
-    annotator: str
-    answer: str
-    place: str = ""
 
 
 def write_sheet(queue: pd.DataFrame, name: str, task: Task) -> str:
@@ -112,53 +93,8 @@ def read_sheet(text: str, name: str, task: Task, annotator: str | None) -> list[
             answers += _read_row(row, place, task, annotator)
         except AnswerError as error:
             problems.append(f"{place}: {error}")
-    first: dict[tuple[str, str], str] = {}
-    for answer in answers:
-        place = first.setdefault((answer.document_id, answer.annotator), answer.place)
-        if place != answer.place:
-            problems.append(f"{answer.place}: expected one answer of {answer.annotator} to a document, found another at {place}")
-    refuse(name, problems)
+    refuse(name, [*problems, *second_answers(answers)], SheetError)
     return answers
-
-
-def votes_by_source(answers: Sequence[Answer], known: pd.DataFrame, task: Task, name: str) -> dict[str, str]:
-    """Answers as files of votes, JSON lines by source, as collection reads them.
-
-    Args:
-        answers: At least one.
-        known: One row per clean document among those answered: `document_id`, `source`, `text`.
-        task: The task that was asked about.
-        name: Of the sheet, for messages.
-
-    Raises:
-        SheetError: An answer is about no clean document, or its spans lie outside the text.
-    """
-    documents = {row["document_id"]: row for row in records_of(known)}
-    problems, votes = [], dict[str, list[dict[str, Any]]]()
-    for answer in answers:
-        row = documents.get(answer.document_id)
-        if row is None:
-            problems.append(f"{answer.place}: expected the id of a clean document, found {answer.document_id!r}")
-            continue
-        try:
-            canonical_answer(answer.answer, task, len(row["text"]))
-        except AnswerError as error:
-            problems.append(f"{answer.place}: {error}")
-        votes.setdefault(answer.document_id, []).append({"annotator": answer.annotator, **_as_vote(answer.answer, task)})
-    refuse(name, problems)
-    lines: dict[str, list[str]] = {}
-    for document_id, given in sorted(votes.items()):
-        row = documents[document_id]
-        record = {DOCUMENT_ID_FIELD: document_id, "text": row["text"], "votes": given}
-        lines.setdefault(row["source"], []).append(json.dumps(record, ensure_ascii=False) + "\n")
-    return {source: "".join(found) for source, found in sorted(lines.items())}
-
-
-def refuse(name: str, problems: Sequence[str]) -> None:
-    """Raise if there are problems, with the first ones."""
-    if problems:
-        more = f"\n… and {len(problems) - SHOWN_PROBLEMS} more" if len(problems) > SHOWN_PROBLEMS else ""
-        raise SheetError(f"{name}: nothing was taken; correct these and import it again:\n" + "\n".join(problems[:SHOWN_PROBLEMS]) + more)
 
 
 def parse_answer(given: str, task: Task) -> str:
@@ -211,13 +147,6 @@ def _json_rows(text: str, name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
         yield f"line {number}", row
 
 
-def _as_vote(answer: str, task: Task) -> dict[str, Any]:
-    """An answer in the shape that collection reads."""
-    if task.has_spans:
-        return {"spans": json.loads(answer)}
-    return {"labels": json.loads(answer)} if task.has_lists else {"label": answer}
-
-
 def _format_of(name: str, task: Task) -> str:
     ending = PurePath(name).suffix.lower()
     if ending not in (".csv", ".jsonl"):
@@ -225,11 +154,6 @@ def _format_of(name: str, task: Task) -> str:
     if ending == ".csv" and task.has_spans:
         raise SheetError(f"{name}: expected .jsonl for {task.kind}, whose answers are places in the text, found .csv")
     return ending[1:]
-
-
-def records_of(frame: pd.DataFrame) -> Iterable[dict[str, Any]]:
-    """One mapping per row."""
-    return ({str(key): value for key, value in row.items()} for row in frame.to_dict("records"))
 
 
 def _safe(cell: str) -> str:

@@ -58,11 +58,12 @@ def source(lakehouse, platform):
 
 def vote(lakehouse, store, source, flushes, now=NOW):
     """One increment of votes, written in several flushes."""
+    settled = set()
     with approved_step(lakehouse, "raw_annotations", ["raw_documents"]) as step:
         for objects in flushes:
             for found in objects:
                 store.put_content(found.payload)
-            write_votes(step, pd.DataFrame([vars(found) for found in objects]).drop(columns="payload"), store, source, now)
+            write_votes(step, pd.DataFrame([vars(found) for found in objects]).drop(columns="payload"), store, source, now, settled)
     return step
 
 
@@ -77,6 +78,16 @@ def test_a_second_answer_is_refused_however_far_from_the_first(lakehouse, source
     assert platform.rows("rejected_annotations", "reason", "uri") == [("second_vote", "file:///甲/-3")]
     assert step.written["raw_annotations"] == 2
     assert (step.counts.rows_in, step.counts.rows_out, step.counts.rows_rejected, step.counts.rows_skipped) == (4, 2, 1, 1)
+
+
+def test_a_known_answer_that_is_the_newest_stays_however_far_the_older_one_is(lakehouse, source, platform):
+    store = platform.resources["object_store"]
+    vote(lakehouse, store, source, [[record_file("甲", 3), record_file("1", 2)]])
+    later = [[record_file("甲", 3), record_file("1", 2), record_file("1", 4)], [record_file("甲", -3)]]
+    step = vote(lakehouse, store, source, later, NOW + timedelta(days=1))
+    assert platform.rows("raw_annotations", "external_id", "value") == [("1", 2.0), ("甲", 3.0)]
+    assert platform.rows("rejected_annotations", "reason", "uri") == [("second_vote", "file:///1/4"), ("second_vote", "file:///甲/-3")]
+    assert (step.counts.rows_in, step.counts.rows_out, step.counts.rows_rejected, step.counts.rows_skipped) == (4, 0, 2, 2)
 
 
 def test_a_later_answer_in_another_increment_takes_the_place_of_the_first(lakehouse, source, platform):

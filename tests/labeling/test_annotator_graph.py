@@ -120,7 +120,7 @@ def test_few_answers_to_gold_questions_are_not_judged(platform, files_source, pr
 def test_a_sheet_does_not_tell_the_answer_of_a_gold_question(platform, files_source, project_of):
     configure_gold(platform, files_source, project_of, "right", share=0.5)
     assert platform.run("refresh").succeeded
-    queue = platform.lakehouse.read(QUEUE_SQL, {"limit": 10})
+    queue = platform.lakehouse.read(QUEUE_SQL)
     is_gold = queue["document_id"].isin([key for (key,) in platform.rows("labeling_queue WHERE strategy = 'gold'", "document_id")])
     assert queue[is_gold]["suggestion"].isna().tolist() == [True]
     assert queue[~is_gold]["suggestion"].notna().tolist() == [True]

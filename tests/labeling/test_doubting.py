@@ -6,9 +6,8 @@ import pytest
 from assets.answers import DOCUMENT_ID_FIELD
 from assets.label_studio import title_of
 from assets.labeling.doubting import cannot_judge
-from assets.labeling.sheets import Answer
+from assets.labeling.given_answers import Answer
 from assets.project import Project
-from dagster_project.label_commands import answered_by, keep
 from services.queries import trace_document
 
 GOOD = ["Wonderful lamp, lovely light", "I love this great phone", "这部手机很好用，我很喜欢", "屏幕漂亮，非常满意"]
@@ -58,9 +57,9 @@ def test_a_doubted_label_is_asked_again_until_somebody_answers(platform, files_s
     trace = trace_document(platform.lakehouse, document_id)
     assert [row["given_label"] for row in trace["label_issues"]] == ["negative"]
 
-    assert document_id not in answered_by(platform.resources, "Ann")
-    keep(platform.resources, [Answer(document_id, "Ann", "positive"), Answer(document_id, "李雷", "positive")], "test")
-    assert document_id in answered_by(platform.resources, "Ann")
+    assert document_id not in platform.desk.answered_by("Ann")
+    platform.desk.keep([Answer(document_id, "Ann", "positive"), Answer(document_id, "李雷", "positive")], "test")
+    assert document_id in platform.desk.answered_by("Ann")
     assert platform.run("refresh").failed_steps == {}
     assert platform.rows(f"labeled_documents WHERE document_id = '{document_id}'", "label") == [("positive",)]
     assert document_id not in [key for (key,) in platform.rows("labeling_queue", "document_id")]
@@ -103,7 +102,7 @@ def test_a_confirmed_label_is_not_asked_a_third_time_and_the_model_then_decides_
     assert said.startswith("auto, since crowdlab expected a document with two votes and a word of the model, found none")
     assert platform.run("issues").failed_steps == {}
     ((document_id,),) = platform.rows("clean_documents WHERE external_id = 'r900'", "document_id")
-    keep(platform.resources, [Answer(document_id, "王五", "negative")], "test")
+    platform.desk.keep([Answer(document_id, "王五", "negative")], "test")
     for job in ("refresh", "issues"):
         assert platform.run(job).failed_steps == {}
     assert document_id in [key for (key,) in platform.rows("label_issues", "document_id")]

@@ -7,7 +7,8 @@ import json
 import pandas as pd
 import pytest
 
-from assets.labeling.sheets import Answer, SheetError, read_sheet, votes_by_source, write_sheet
+from assets.labeling.given_answers import Answer
+from assets.labeling.sheets import SheetError, read_sheet, write_sheet
 from assets.project import Task
 
 ONE = Task(labels=("坏", "good"))
@@ -18,7 +19,6 @@ QUEUE = pd.DataFrame(
     [(name, "shop", "zh", text, suggestion) for (name, text), suggestion in zip(TEXTS.items(), ["good", None, "坏"], strict=True)],
     columns=["document_id", "source", "language", "text", "suggestion"],
 )
-KNOWN = QUEUE[["document_id", "source", "text"]]
 
 
 def csv_sheet(*rows):
@@ -100,35 +100,3 @@ def test_many_mistakes_are_counted_and_the_first_ones_told():
     sheet = csv_sheet(["document_id", "answer"], *[[f"d{number}", "great"] for number in range(25)])
     with pytest.raises(SheetError, match=r"nothing was taken(?s:.*)line 11(?s:.*)and 15 more"):
         read_sheet(sheet, "a.csv", ONE, "ann")
-
-
-@pytest.mark.parametrize(
-    ("task", "answer", "vote"),
-    [
-        (ONE, "good", {"annotator": "ann", "label": "good"}),
-        (SEVERAL, "[]", {"annotator": "ann", "labels": []}),
-        (SPANS, '[{"start":0,"end":2,"label":"人"}]', {"annotator": "ann", "spans": [{"start": 0, "end": 2, "label": "人"}]}),
-    ],
-)
-def test_answers_become_votes_on_the_revision_that_was_shown(task, answer, vote):
-    (source, lines), *none = votes_by_source([Answer("d1", "ann", answer)], KNOWN, task, "a.jsonl").items()
-    assert (source, none) == ("shop", [])
-    assert json.loads(lines) == {"textmill_document_id": "d1", "text": TEXTS["d1"], "votes": [vote]}
-
-
-def test_votes_of_several_people_on_one_document_are_one_record():
-    answers = [Answer("d1", "ann", "good"), Answer("d3", "ann", "坏"), Answer("d1", "bo", "坏")]
-    (lines,) = votes_by_source(answers, KNOWN, ONE, "a.csv").values()
-    assert [len(json.loads(line)["votes"]) for line in lines.split("\n") if line] == [2, 1]
-
-
-@pytest.mark.parametrize(
-    ("task", "answer", "message"),
-    [
-        (ONE, Answer("d9", "ann", "good", "line 7"), "line 7: expected the id of a clean document, found 'd9'"),
-        (SPANS, Answer("d1", "ann", '[{"start":3,"end":9,"label":"人"}]', "line 2"), "line 2: expected a span .* within 5 characters"),
-    ],
-)
-def test_answers_must_be_about_clean_documents_and_within_them(task, answer, message):
-    with pytest.raises(SheetError, match=message):
-        votes_by_source([answer], KNOWN, task, "a.csv")

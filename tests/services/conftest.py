@@ -15,6 +15,7 @@ from resources.increments import increment
 from services.api import Backend, build_app
 
 MODEL = "model-" + "a" * 16
+GUIDELINE = "Say what the guest felt.\n\n请写客人的感受。"
 ROLES = ("viewer", "annotator", "trainer", "admin", "metrics")
 WORDS = "lamp river orange castle violin winter garden pepper anchor mirror candle forest bridge saddle cotton marble".split()
 CHARACTERS = "山水花鸟鱼虫春夏秋冬东南西北天地"
@@ -35,6 +36,13 @@ def records(text, count):
     for number in range(count):
         votes = [{"annotator": name, "value": (number % 3 - 1) * 3} for name in ("amy", "王伟", "bo")]
         yield {"id": f"n{number}", "text": text(number) + (" Write to amy@shop.example today." if number == 0 else ""), "ratings": votes}
+
+
+def unanswered(text):
+    """Eight texts: an expert answered n1, amy n1 to n3; the first names a person's address."""
+    for number, record in enumerate(records(text, 8)):
+        names = ["expert"] * (number == 1) + ["amy"] * (0 < number < 4)
+        yield {**record, "ratings": [{"annotator": name, "value": (number % 3 - 1) * 3} for name in names]}
 
 
 def append(lakehouse, table, row):
@@ -77,17 +85,49 @@ def served(tmp_path_factory, open_test_platform, declare_test_files, project_of)
         yield platform
 
 
+@pytest.fixture(scope="session")
+def asking(tmp_path_factory, open_test_platform, declare_test_files, project_of):
+    """A platform whose queue asks about documents in two languages: an expert answered one, so that it is a gold question, amy three."""
+    with open_test_platform(tmp_path_factory.mktemp("asking") / "home") as platform:
+        declare = declare_test_files(tmp_path_factory.mktemp("asked"))
+        sources = [declare("shop", list(unanswered(english))), declare("hotel", list(unanswered(chinese)))]
+        gold = {"annotators": ["expert"], "share": 0.2, "min_answers": 1000}
+        platform.configure(project_of(sources, labeling={"rules": {"enabled": []}, "guideline": GUIDELINE, "gold": gold}))
+        assert platform.run("refresh").failed_steps == {}
+        yield platform
+
+
+def backend_over(platform, home, **access):
+    """What an API over a platform reads from and keeps, with tokens and log of its own, and settings of `access`."""
+    store, log, key = open_access(dataclasses.replace(platform.environment, home=home))
+    project = platform.project.model_copy(update={"access": type(platform.project.access).model_validate(access)})
+    return Backend(project, platform.lakehouse, platform.resources["object_store"], platform.resources["index"], store, log, key)
+
+
+def forget_answers(platform):
+    """Remove the answers that wait."""
+    for found in [*platform.resources["object_store"].list("labels/")]:
+        platform.resources["object_store"].delete(found.key)
+
+
 @pytest.fixture
 def backend_of(served, tmp_path):
     """Makes what the API reads from and keeps, with tokens and log of its own, and settings of `access`."""
+    yield lambda **access: backend_over(served, tmp_path, **access)
+    forget_answers(served)
 
-    def make(**access):
-        environment = dataclasses.replace(served.environment, home=tmp_path)
-        store, log, key = open_access(environment)
-        project = served.project.model_copy(update={"access": type(served.project.access).model_validate(access)})
-        return Backend(project, served.lakehouse, served.resources["object_store"], served.resources["index"], store, log, key)
 
-    return make
+@pytest.fixture
+def asking_api_of(asking, tmp_path):
+    """Makes an API over the platform whose queue asks; what is answered is forgotten in the end."""
+    yield lambda **access: Api(backend_over(asking, tmp_path, **access))
+    forget_answers(asking)
+
+
+@pytest.fixture
+def asking_api(asking_api_of):
+    """An API over the platform whose queue asks, with the default settings."""
+    return asking_api_of()
 
 
 class Api:

@@ -30,6 +30,7 @@ MATRIX = [
     ("GET", "/predictions", EVERYBODY),
     ("GET", "/votes", {"annotator", "trainer", "admin"}),
     ("GET", "/queue", {"annotator", "admin"}),
+    ("POST", "/labels", {"annotator", "admin"}),
     ("GET", "/datasets", EVERYBODY),
     ("GET", f"/datasets/{VERSION}", EVERYBODY),
     ("POST", f"/datasets/{VERSION}/downloads", {"trainer", "admin"}),
@@ -56,9 +57,10 @@ def document_of(served):
 @pytest.mark.parametrize(("method", "path", "roles"), MATRIX, ids=[f"{method} {path}" for method, path, _ in MATRIX])
 def test_each_endpoint_answers_its_roles_and_refuses_the_others(api, version, document_of, method, path, roles):
     path = path.replace(VERSION, version).replace(DOCUMENT, document_of("shop"))
-    answers = {role: api.ask(path, role, method).status_code for role in ROLES}
+    body = {"answers": [{"document_id": document_of("shop"), "label": "neutral"}]} if path == "/labels" and method == "POST" else None
+    answers = {role: api.ask(path, role, method, json=body).status_code for role in ROLES}
     assert answers == {role: 200 if role in roles else 403 for role in ROLES}
-    assert [api.ask(path, token, method).status_code for token in (None, "tm_wrong", "")] == [401, 401, 401]
+    assert [api.ask(path, token, method, json=body).status_code for token in (None, "tm_wrong", "")] == [401, 401, 401]
 
 
 def test_the_matrix_names_every_endpoint(api):
@@ -186,6 +188,9 @@ def test_filters_keep_what_is_asked_for(api, path, params, kept):
     [
         ("/documents?label=x", 422, r"Expected filters out of \['source', 'language'\], found \['label'\]"),
         ("/documents?limit=0", 422, "greater than or equal to 1"),
+        ("/documents?after=%00", 422, "query.after: String should match pattern"),
+        ("/votes?document_id=a%00'&source=%00'", 422, "query.document_id: .* query.source: String should match pattern"),
+        ("/lineage/a%00", 422, "path.thing: String should match pattern"),
         ("/documents/nobody", 404, "Expected the id of a clean document that this token sees, found none"),
         ("/lineage/nobody", 404, "Expected the id of a document or model that this token sees, found none"),
         ("/lineage/model-nobody", 404, "Expected the id of a document or model that this token sees, found none"),

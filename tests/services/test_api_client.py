@@ -5,13 +5,15 @@ import threading
 from contextlib import contextmanager
 from datetime import date
 
+import numpy as np
+import pandas as pd
 import pytest
 import uvicorn
 from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
-from services.client import DataAccessError, connect
+from services.client import DataAccessError, answer_rows, connect
 
 MODEL = "model-" + "a" * 16
 
@@ -114,3 +116,52 @@ def test_a_refusal_is_an_error_with_the_reason(mill_of):
 def test_a_token_is_not_sent_in_clear(url):
     with pytest.raises(DataAccessError, match="Expected an https:// address, or one of this machine"):
         connect(url, "tm_x")
+
+
+@pytest.fixture
+def asking_mill_of(asking_api):
+    with listening(asking_api.app) as url:
+        yield lambda role: connect(url, asking_api.tokens[role])
+
+
+def test_the_queue_is_a_frame_that_knows_the_task_and_is_answered(asking_mill_of, asking, monkeypatch):
+    monkeypatch.setattr("services.client.PAGE_DOCUMENTS", 5)
+    mill = asking_mill_of("annotator")
+    queue = mill.queue()
+    assert list(queue["position"]) == list(range(1, 17))
+    assert list(mill.queue(limit=6)["document_id"]) == list(queue["document_id"][:6])
+    assert set(mill.queue(source="hotel")["source"]) == {"hotel"}
+    assert (queue.attrs["task"]["labels"], queue.attrs["guideline"]["version"]) == (["negative", "neutral", "positive"], "8609cd81")
+    answers = queue.head(4).assign(label=["neutral", None, "positive", None], rating=[float("nan"), 3.5, None, None], seconds=1.5)
+    assert [mill.answer(answers), mill.answer(answers)] == [3, 3]
+    assert list(mill.queue()["position"]) == [4, *range(5, 17)]
+    waiting = asking.desk.waiting_votes()
+    votes = [waiting[document_id, "test annotator"] for document_id in queue["document_id"][:3]]
+    shared = {"annotator": "test annotator", "seconds": 1.5, "guideline": "8609cd81"}
+    assert votes == [shared | {"label": "neutral"}, shared | {"value": 3.5}, shared | {"label": "positive"}]
+
+
+def test_an_empty_queue_is_an_empty_frame_with_its_columns(asking_mill_of):
+    queue = asking_mill_of("annotator").queue(source="nowhere")
+    assert (len(queue), list(queue)) == (0, ["position", "document_id", "source", "language", "text", "suggestion"])
+
+
+def test_answers_that_are_refused_say_why(asking_mill_of):
+    mill = asking_mill_of("annotator")
+    queue = mill.queue(limit=1)
+    with pytest.raises(DataAccessError, match=r"POST /labels: 422 .*expected labels out of"):
+        mill.answer(queue.assign(label="great"))
+    with pytest.raises(DataAccessError, match=r"POST /labels: 409 .*Expected the guideline 8609cd81, found none"):
+        mill.answer(pd.DataFrame(queue[["document_id"]].assign(label="neutral").to_dict("list")))
+    with pytest.raises(DataAccessError, match=r"POST /labels: 422 .*answers: List should have at least 1 item"):
+        mill.answer(queue)
+
+
+def test_lists_of_labels_and_spans_go_as_they_are():
+    spans = [{"start": 0, "end": np.int64(2), "label": "人"}]
+    frame = pd.DataFrame({"document_id": ["a", "b", "c"], "labels": [["x"], [], None], "spans": [None, None, spans], "text": "…"})
+    assert list(answer_rows(frame)) == [
+        {"document_id": "a", "labels": ["x"]},
+        {"document_id": "b", "labels": []},
+        {"document_id": "c", "spans": [{"start": 0, "end": 2, "label": "人"}]},
+    ]

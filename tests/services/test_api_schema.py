@@ -9,6 +9,7 @@ from schemathesis.specs.openapi.checks import response_schema_conformance, statu
 OPEN = "/health"
 SIGNED = "/datasets/{version}/files/{name}"
 FEW = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True, database=None)
+MORE = settings(FEW, max_examples=60)
 PATIENCE_SECONDS = 120
 CHECKS = [not_a_server_error, status_code_conformance, response_schema_conformance]
 
@@ -33,6 +34,28 @@ def test_no_request_ends_in_an_error_of_the_server_or_outside_the_schema(api):
         case.call_and_validate(headers=headers, checks=CHECKS, timeout=PATIENCE_SECONDS)
 
     assert for_each_request(api, api.tokens["admin"], check) == set(api.app.openapi()["paths"])
+
+
+def test_made_up_answers_about_real_documents_are_taken_whole_or_refused_as_the_schema_says(asking_api_of, asking):
+    api, ids = asking_api_of(requests_per_minute=100_000), [row[0] for row in asking.rows("clean_documents", "document_id")]
+    schema = schemathesis.openapi.from_asgi("/openapi.json", api.app, headers={"host": "127.0.0.1"})
+    headers = {"host": "127.0.0.1", "Authorization": f"Bearer {api.tokens['annotator']}"}
+    kept: dict[int, list[bool]] = {}
+
+    def check(case):
+        if isinstance(case.body, dict):
+            case.body["guideline"] = asking.project.labeling.guideline_version
+            for number, answer in enumerate(case.body["answers"]):
+                answer["document_id"] = ids[number % 16]
+                if answer.get("label") is not None:
+                    answer["label"] = "neutral"
+        before = len(asking.desk.waiting_votes())
+        response = case.call_and_validate(headers=headers, checks=CHECKS, timeout=PATIENCE_SECONDS)
+        kept.setdefault(response.status_code, []).append(len(asking.desk.waiting_votes()) > before)
+
+    MORE(given(schema["/labels"]["POST"].as_strategy())(check))()
+    assert True in kept[200]
+    assert set(kept[422]) == {False}
 
 
 def test_no_request_is_answered_without_a_role(api):
