@@ -42,7 +42,8 @@ def erase(
         typer.confirm(f"This cannot be undone.{backups} Erase them?", abort=True)
     proof = erase_all(resources, plan, reason, getpass.getuser())
     say([describe_proof(proof)], as_json)
-    again = f"; models {', '.join(proof.models)} had learnt from them or were judged by them: train anew" if proof.models else ""
+    models = f"models {', '.join(proof.models)} had learnt from them or were judged by them"
+    again = f"; {models}: `textmill run retrain` freezes a data set without them and trains anew" if proof.models else ""
     typer.echo(f"`textmill run refresh` makes the search index anew{again}", err=True)
 
 

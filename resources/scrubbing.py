@@ -5,6 +5,7 @@ every older snapshot is given up, files that nothing names any more are deleted,
 from what is left, and the catalog is written anew. Does not belong here: which rows go (`services/erasure.py`).
 """
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 import duckdb
@@ -29,7 +30,7 @@ WHERE (table_id, column_id) IN (SELECT table_id, column_id FROM ducklake_column 
 STALE_STATISTICS_SQL = "DELETE FROM ducklake_file_column_stats WHERE data_file_id NOT IN (SELECT data_file_id FROM ducklake_data_file)"
 
 
-def delete_documents(lakehouse: Lakehouse, ids: pd.DataFrame, objects: pd.DataFrame) -> dict[str, int]:
+def delete_documents(lakehouse: Lakehouse, ids: pd.DataFrame, objects: pd.DataFrame, marks: Sequence[str] = ()) -> dict[str, int]:
     """Delete the rows of some documents in every table and every state, and those of raw objects that are gone, in one transaction.
 
     Args:
@@ -37,6 +38,7 @@ def delete_documents(lakehouse: Lakehouse, ids: pd.DataFrame, objects: pd.DataFr
         ids: One row per document: `document_id`.
         objects: One row per changed raw object of a source: `source`, `raw_sha256`, and the hash and length that it has now,
             `new_sha256` (missing where nothing is left of it) and `size_bytes`.
+        marks: Statements that mark what was made of the rows, run before they go; they may read the ids as `gone_ids`.
 
     Returns:
         Rows that went, by table; tables without any are not named.
@@ -49,6 +51,8 @@ def delete_documents(lakehouse: Lakehouse, ids: pd.DataFrame, objects: pd.DataFr
             connection.register("gone_ids", to_arrow(ids))
             connection.register("changed_objects", to_arrow(objects.astype({"new_sha256": "str", "size_bytes": "int64"})))
             try:
+                for statement in marks:
+                    connection.execute(statement)
                 for table in lakehouse.tables.values():
                     columns = {column.name for column in table.columns}
                     if "document_id" in columns:

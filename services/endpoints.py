@@ -34,7 +34,8 @@ class DatasetVersion(BaseModel):
     """One frozen data set."""
 
     dataset_version: str
-    rows_count: int
+    rows_count: int = Field(description="Those that it has now.")
+    erased_rows: int = Field(description="Those that were erased since it was frozen.")
     sources: list[str] = Field(description="Those that the token sees.")
     created_at: datetime
     is_current: bool
@@ -190,7 +191,7 @@ def add_origin_endpoints(app: FastAPI, backend: Backend) -> None:
 
     @app.get("/models")
     def models(_identity: Anybody) -> list[dict[str, Any]]:
-        """Every model, newest first, with its aliases (candidate, champion, previous), score and what was decided about it."""
+        """Every model, newest first, with its aliases, score, what was decided about it, and what was erased that it was trained on."""
         return show_models(backend.lakehouse)
 
     @app.get("/lineage/{thing}", responses=MISSING)

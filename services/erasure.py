@@ -12,7 +12,7 @@ nothing of deleted rows (`resources/scrubbing.py`), the command (`dagster_projec
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -26,8 +26,11 @@ from assets.collection.gathering import load_objects
 from assets.collection.receiving import FILES
 from assets.collection.redaction import holder_of
 from assets.label_studio import title_of
-from assets.storage.datasets import without_rows
+from assets.storage.erased_rows import without_rows
+from assets.training.erased import note_erased
+from assets.training.registry import MODELS_SQL as REGISTRY_SQL
 from resources.increments import BATCH_ROWS
+from resources.lakehouse import Lakehouse
 from resources.object_store import ObjectStore, content_key
 from resources.scrubbing import delete_documents, scrub
 from resources.tombstones import Proof, hash_of, keep_proof, read_proofs, read_tombstones, text_hash
@@ -62,6 +65,17 @@ HOLDERS_SQL = "SELECT source FROM lake.main.raw_objects WHERE raw_sha256 = $sha2
 VERSIONS_SQL = "SELECT DISTINCT dataset_version FROM lake.main.training_dataset SEMI JOIN wanted USING (document_id) ORDER BY 1"
 MODELS_SQL = """
 SELECT DISTINCT model_id FROM lake.main.fine_tuned_model WHERE dataset_version IN (SELECT unnest($versions::VARCHAR[])) ORDER BY 1
+"""
+# Models that had learnt from the rows, or were judged by them, say how many: of what their data set still held when they were trained.
+MARK_MODELS_SQL = """
+UPDATE lake.main.fine_tuned_model SET
+    erased_train_rows = coalesce(erased_train_rows, 0) + gone.train_rows,
+    erased_other_rows = coalesce(erased_other_rows, 0) + gone.other_rows
+FROM (
+    SELECT dataset_version, count(DISTINCT document_id) FILTER (split = 'train') AS train_rows,
+           count(DISTINCT document_id) FILTER (split <> 'train') AS other_rows
+    FROM lake.main.training_dataset WHERE document_id IN (SELECT document_id FROM gone_ids) GROUP BY dataset_version
+) gone WHERE lake.main.fine_tuned_model.dataset_version = gone.dataset_version
 """
 
 
@@ -173,7 +187,8 @@ def erase_again(resources: Mapping[str, Any]) -> int:
         return 0
     wanted = {"wanted": documents[["document_id"]].drop_duplicates()}
     versions = lakehouse.read(VERSIONS_SQL, frames=wanted)["dataset_version"].tolist()
-    plan = Plan(Subject("document", ""), documents, lakehouse.read(OBJECTS_SQL, frames=wanted), (), tuple(versions), ())
+    models = lakehouse.read(MODELS_SQL, {"versions": versions})["model_id"].tolist()
+    plan = Plan(Subject("document", ""), documents, lakehouse.read(OBJECTS_SQL, frames=wanted), (), tuple(versions), tuple(models))
     proof = begin(plan, tombstones.key, "erased before, and restored", "textmill restore")
     keep_proof(store, proof)
     proof.removed.update(remove_everything(resources, plan))
@@ -213,7 +228,7 @@ def remove_everything(resources: Mapping[str, Any], plan: Plan) -> dict[str, int
         "data sets": sum(rewrite_dataset(store, version, ids) for version in plan.versions),
         "tasks of the labeling server": remove_tasks(resources, ids),
     }
-    rows = delete_documents(resources["lakehouse"], plan.ids, changed)
+    rows = delete_documents(resources["lakehouse"], plan.ids, changed, [MARK_MODELS_SQL])
     return {place: count for place, count in removed.items() if count} | {f"rows of {table}": count for table, count in rows.items()}
 
 
@@ -226,6 +241,7 @@ def finish(resources: Mapping[str, Any], proofs: Sequence[Proof]) -> None:
                 store.delete(content_key(sha256))
         proof.objects = ()
         keep_proof(store, proof)
+    note_on_cards(store, lakehouse, {model_id for proof in proofs for model_id in proof.models})
     scrub(lakehouse)
     resources["index"].erase()
     for name in WORK_FOLDERS:
@@ -274,6 +290,15 @@ def rewrite_dataset(store: ObjectStore, version: str, ids: list[str]) -> int:
         without_rows(folder, ids)
         store.put_directory(f"datasets/{version}", folder)
     return 1
+
+
+def note_on_cards(store: ObjectStore, lakehouse: Lakehouse, model_ids: Collection[str]) -> None:
+    """Have the cards of models say how many rows were erased that they were made from; a model that was not reported on has no card."""
+    models = lakehouse.read(REGISTRY_SQL)
+    for model in models[models["model_id"].isin(list(model_ids))].to_dict("records"):
+        key = f"reports/{model['model_id']}/model_card.md"
+        if store.exists(key):
+            store.put(key, note_erased(store.get(key).decode(), model).encode())
 
 
 def remove_tasks(resources: Mapping[str, Any], ids: list[str]) -> int:

@@ -1,10 +1,8 @@
 """What was erased is in no byte of the installation, stays away when it is collected again, and leaves a proof without it."""
 
-import json
 import shutil
 import sqlite3
 
-import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
@@ -14,10 +12,9 @@ from assets.labeling.sheets import Answer
 from dagster_project.cli import app
 from dagster_project.environments import read_environment
 from dagster_project.label_commands import keep
-from resources.object_store import LocalObjectStore
 from resources.tombstones import read_proofs, read_tombstones
 from services import erasure
-from services.erasure import ErasureError, Subject, erase, erase_again, plan_erasure, rewrite_dataset
+from services.erasure import ErasureError, Subject, erase, erase_again, plan_erasure
 from services.queries import find_documents
 
 SECRET = "Zanzibarian lamp number seven burnt down the garage of Mrs Quillfeather."
@@ -205,25 +202,6 @@ def test_a_lakehouse_restored_from_an_older_copy_is_erased_again(filled, tmp_pat
     assert erase_again(filled.resources) == 1
     assert places_with(filled, NEEDLES[:4])[0] == []
     assert erase_again(filled.resources) == 0
-
-
-def test_a_data_set_goes_on_without_the_row(tmp_path):
-    from assets.storage.datasets import FILE_SCHEMA
-
-    rows = pd.DataFrame({name: [None, None, None] for name in FILE_SCHEMA.names}).assign(
-        document_id=["a", "b", "c"], text=["A", SECRET, "C"]
-    )
-    for split in ("train", "dev", "test"):
-        rows.to_parquet(tmp_path / f"{split}.parquet", index=False)
-    (tmp_path / "manifest.json").write_text(json.dumps({"version": "v", "splits": {}, "files": {}}))
-    store = LocalObjectStore(tmp_path / "store")
-    for name in ("train.parquet", "dev.parquet", "test.parquet", "manifest.json"):
-        store.put_file(f"datasets/v/{name}", tmp_path / name)
-    assert rewrite_dataset(store, "v", ["b", "z"]) == 1
-    manifest = json.loads(store.get("datasets/v/manifest.json"))
-    assert (manifest["splits"], manifest["erased_rows"]) == ({"train": 2, "dev": 2, "test": 2}, 3)
-    store.get_file("datasets/v/train.parquet", tmp_path / "back.parquet")
-    assert pd.read_parquet(tmp_path / "back.parquet")["document_id"].tolist() == ["a", "c"]
 
 
 @pytest.mark.parametrize("words", ["nonsense", "document:", "person:x"])

@@ -14,7 +14,16 @@ from assets.project import Project
 from assets.schemas import BACKUP, COMPACTION, SEARCH_INDEX, SPLITS, STORAGE_REPORT, TRAINING_DATASET
 from assets.storage.backup_record import describe_backup
 from assets.storage.contamination import find_contaminated, passages_of
-from assets.storage.datasets import MEMBERS_SQL, ROWS_SQL, TOKENS_SQL, DatasetWriter, FrozenDataset, permitted, training_refusals
+from assets.storage.datasets import (
+    ERASED_ROWS_SQL,
+    MEMBERS_SQL,
+    ROWS_SQL,
+    TOKENS_SQL,
+    DatasetWriter,
+    FrozenDataset,
+    permitted,
+    training_refusals,
+)
 from assets.storage.indexing import INDEXED_ROWS, INDEXED_TABLES, documents_indexed, index_documents
 from assets.storage.measuring import measure, report
 from assets.storage.splits import assign_splits, count_leaks
@@ -38,13 +47,14 @@ def training_dataset(
     object_store: dg.ResourceParam[ObjectStore],
 ) -> Materialized:
     """A frozen, content-addressed data set of the confident labels: train, dev and test without leakage, with manifest and card."""
+    has_lost_rows = bool(lakehouse.read(ERASED_ROWS_SQL)["rows"].item())
     with step_of(
         context,
         lakehouse,
         "training_dataset",
         upstream=["labeled_documents", "clean_documents", "tokens"],
         following="snapshot",
-        full_refresh=config.full_refresh,
+        full_refresh=config.full_refresh or has_lost_rows,
         package=PACKAGE,
     ) as step:
         if not step.has_new_input:
