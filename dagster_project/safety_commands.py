@@ -34,7 +34,8 @@ def erase(
     plan = plan_erasure(resources, Subject.parse(subject), with_copies=with_copies)
     typer.echo(
         f"{len(plan.ids)} documents in {len(plan.objects)} raw objects, {len(plan.versions)} data sets, {len(plan.models)} models; "
-        f"{len(plan.copies)} more were refused as their duplicates (--with-copies takes them along)",
+        f"{len(plan.copies)} more were refused as their duplicates (--with-copies takes them along); "
+        f"{plan.without_bytes} other documents lose their bytes and cannot be parsed again, since the format is not taken apart",
         err=True,
     )
     if not yes:

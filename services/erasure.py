@@ -5,35 +5,25 @@ A subject is `document:ID` (all revisions of its record), `author:PSEUDONYM` (ev
 what is found by ids that the lakehouse still knows: what remains of raw objects, answers, data sets, tasks; then the rows, all at once;
 then what the tombstone names or needs no ids: whole raw objects, data files, index, working folders, older backups.
 
-Does not belong here: what is refused afterwards (`resources/tombstones.py`), taking records out of bytes (`assets/collection`), leaving
-nothing of deleted rows (`resources/scrubbing.py`), the command (`dagster_project/safety_commands.py`).
+Does not belong here: what is refused afterwards (`resources/tombstones.py`), looking through stored bytes (`leftovers.py`), changing them
+(`removal.py`), leaving nothing of deleted rows (`resources/scrubbing.py`), the command (`dagster_project/safety_commands.py`).
 """
 
-import json
 import shutil
-import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from assets.answers import DOCUMENT_ID_FIELD
-from assets.collection.forgetting import redact
-from assets.collection.gathering import load_objects
-from assets.collection.receiving import FILES
-from assets.collection.redaction import holder_of
-from assets.label_studio import title_of
-from assets.storage.erased_rows import without_rows
-from assets.training.erased import note_erased
-from assets.training.registry import MODELS_SQL as REGISTRY_SQL
+from assets.collection.redaction import TAKEN_APART
 from resources.increments import BATCH_ROWS
-from resources.lakehouse import Lakehouse
-from resources.object_store import ObjectStore, content_key
+from resources.object_store import content_key
 from resources.scrubbing import delete_documents, scrub
 from resources.tombstones import Proof, hash_of, keep_proof, read_proofs, read_tombstones, text_hash
+from services.leftovers import OBJECTS_OF_SOURCE_SQL, find_leftovers, what_else_goes
+from services.removal import OBJECT_COLUMNS, note_on_cards, redact_answers, redact_objects, remove_tasks, rewrite_dataset
 
 KINDS = ("document", "author", "source")
 WORK_FOLDERS = ("tokens", "studies", "folds", "checkpoints", "searches")
@@ -60,6 +50,11 @@ SELECT * EXCLUDE (increment_id) FROM lake.main.raw_objects WHERE (source, raw_sh
     SELECT source, raw_sha256 FROM lake.main.raw_documents SEMI JOIN wanted USING (document_id)
     UNION SELECT source, raw_sha256 FROM lake.main.raw_annotations SEMI JOIN wanted USING (document_id)
 ) QUALIFY row_number() OVER (PARTITION BY source, raw_sha256 ORDER BY fetched_at DESC) = 1 ORDER BY source, raw_sha256
+"""
+# Documents that stay, although the bytes that they came in go whole.
+WITHOUT_BYTES_SQL = """
+SELECT count(DISTINCT document_id) AS documents FROM lake.main.raw_documents SEMI JOIN whole USING (source, raw_sha256)
+WHERE document_id NOT IN (SELECT document_id FROM wanted)
 """
 HOLDERS_SQL = "SELECT source FROM lake.main.raw_objects WHERE raw_sha256 = $sha256"
 VERSIONS_SQL = "SELECT DISTINCT dataset_version FROM lake.main.training_dataset SEMI JOIN wanted USING (document_id) ORDER BY 1"
@@ -110,10 +105,12 @@ class Plan:
     Attributes:
         subject: Whose wish it is.
         documents: One row per document and object that it came in: `document_id`, `source`, `external_id`, `text`, `raw_sha256`.
-        objects: The raw objects that hold them or votes on them, columns of `raw_objects`.
+        objects: The raw objects that hold them or votes on them, columns of `raw_objects`, and `is_named`: a document or vote names it.
         copies: Ids of documents that were refused as duplicates of these, and are not among them.
         versions: Data sets that hold them.
         models: Models that had learnt from those, or were judged by them.
+        places: Where in raw objects their records are, refused ones included: `source`, `raw_sha256`, `locator`.
+        without_bytes: How many other documents lose their bytes, since an object that is not taken apart goes whole.
     """
 
     subject: Subject
@@ -122,6 +119,13 @@ class Plan:
     copies: tuple[str, ...]
     versions: tuple[str, ...]
     models: tuple[str, ...]
+    places: pd.DataFrame
+    without_bytes: int
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is there to erase."""
+        return self.documents.empty and self.objects.empty
 
     @property
     def ids(self) -> pd.DataFrame:
@@ -139,11 +143,24 @@ def plan_erasure(resources: Mapping[str, Any], subject: Subject, *, with_copies:
         more = lakehouse.read(_OF_RECORDS_SQL.format(records=records), frames={"wanted": copies})
         documents = pd.concat([documents, more]).drop_duplicates(["document_id", "raw_sha256"], ignore_index=True)
         copies = copies.head(0)
-    wanted = {"wanted": documents[["document_id"]].drop_duplicates()}
+    return complete_plan(resources, subject, documents, tuple(copies["document_id"]))
+
+
+def complete_plan(resources: Mapping[str, Any], subject: Subject, documents: pd.DataFrame, copies: tuple[str, ...] = ()) -> Plan:
+    """What goes with some documents: the raw objects that hold them, data sets, models."""
+    lakehouse, wanted = resources["lakehouse"], {"wanted": documents[["document_id"]].drop_duplicates()}
     versions = lakehouse.read(VERSIONS_SQL, frames=wanted)["dataset_version"].tolist()
     models = lakehouse.read(MODELS_SQL, {"versions": versions})["model_id"].tolist()
-    objects = lakehouse.read(OBJECTS_SQL, frames=wanted)
-    return Plan(subject, documents, objects, tuple(copies["document_id"]), tuple(versions), tuple(models))
+    if subject.kind == "source":
+        named, found = lakehouse.read(OBJECTS_OF_SOURCE_SQL, {"source": subject.name}), find_leftovers(resources, documents.head(0))
+    else:
+        named, found = lakehouse.read(OBJECTS_SQL, frames=wanted), find_leftovers(resources, documents)
+    both = pd.concat([named.assign(is_named=True), found.objects.assign(is_named=False)])
+    objects = both.drop_duplicates(["source", "raw_sha256"], ignore_index=True)
+    sources = {source.name for source in resources["project"].sources}
+    whole = objects[~objects["media_type"].isin(TAKEN_APART) | ~objects["source"].isin(sources)][["source", "raw_sha256"]]
+    without_bytes = int(lakehouse.read(WITHOUT_BYTES_SQL, frames=wanted | {"whole": whole})["documents"].item())
+    return Plan(subject, documents, objects, copies, tuple(versions), tuple(models), found.places, without_bytes)
 
 
 def erase(resources: Mapping[str, Any], plan: Plan, reason: str, erased_by: str) -> Proof:
@@ -157,14 +174,10 @@ def erase(resources: Mapping[str, Any], plan: Plan, reason: str, erased_by: str)
     """
     store, key = resources["object_store"], resources["pseudonym_key"].read()
     unfinished = [proof for proof in read_proofs(store) if proof.finished_at is None]
-    if plan.documents.empty and not unfinished:
+    if plan.is_empty and not unfinished:
         raise ErasureError(f"expected documents of {plan.subject.kind} {plan.subject.name!r}, found none; `textmill search` prints ids")
-    if len(plan.documents):
-        proof = begin(plan, key, reason, erased_by)
-        keep_proof(store, proof)
-        unfinished.append(proof)
-        proof.removed.update(remove_everything(resources, plan))
-        keep_proof(store, proof)
+    if not plan.is_empty:
+        unfinished.append(carry_out(resources, plan, begin(plan, key, reason, erased_by)))
     finish(resources, unfinished)
     return unfinished[-1]
 
@@ -185,16 +198,18 @@ def erase_again(resources: Mapping[str, Any]) -> int:
     )
     if documents.empty:
         return 0
-    wanted = {"wanted": documents[["document_id"]].drop_duplicates()}
-    versions = lakehouse.read(VERSIONS_SQL, frames=wanted)["dataset_version"].tolist()
-    models = lakehouse.read(MODELS_SQL, {"versions": versions})["model_id"].tolist()
-    plan = Plan(Subject("document", ""), documents, lakehouse.read(OBJECTS_SQL, frames=wanted), (), tuple(versions), tuple(models))
-    proof = begin(plan, tombstones.key, "erased before, and restored", "textmill restore")
-    keep_proof(store, proof)
-    proof.removed.update(remove_everything(resources, plan))
-    keep_proof(store, proof)
-    finish(resources, [proof])
+    plan = complete_plan(resources, Subject("document", ""), documents)
+    finish(resources, [carry_out(resources, plan, begin(plan, tombstones.key, "erased before, and restored", "textmill restore"))])
     return len(plan.ids)
+
+
+def carry_out(resources: Mapping[str, Any], plan: Plan, proof: Proof) -> Proof:
+    """Keep the tombstone, remove everything that still can be found by ids, and note how much it was."""
+    store = resources["object_store"]
+    keep_proof(store, proof)
+    remove_everything(resources, plan, proof)
+    keep_proof(store, proof)
+    return proof
 
 
 def begin(plan: Plan, key: bytes, reason: str, erased_by: str) -> Proof:
@@ -211,25 +226,32 @@ def begin(plan: Plan, key: bytes, reason: str, erased_by: str) -> Proof:
         objects=tuple(plan.objects["raw_sha256"].unique()),
         dataset_versions=plan.versions,
         models=plan.models,
+        subject=hash_of(key, plan.subject.kind, plan.subject.name) if plan.subject.name else "",
         sources=(hash_of(key, "source", plan.subject.name),) if whole else (),
         records=() if whole else tuple(hash_of(key, "record", source, external_id) for source, external_id in records),
         texts=() if whole else tuple(sorted({text_hash(key, text) for text in plan.documents["text"]} - {""})),
     )
 
 
-def remove_everything(resources: Mapping[str, Any], plan: Plan) -> dict[str, int]:
+def remove_everything(resources: Mapping[str, Any], plan: Plan, proof: Proof) -> None:
     """Remove the documents of a plan from bytes, answers, data sets, the labeling server, and last of all from the tables."""
-    store, ids = resources["object_store"], plan.ids["document_id"].tolist()
-    changed = pd.DataFrame(redact_objects(resources, plan), columns=["source", "raw_sha256", "new_sha256", "size_bytes"])
+    store, lakehouse, ids = resources["object_store"], resources["lakehouse"], plan.ids["document_id"].tolist()
+    source = plan.subject.name if plan.subject.kind == "source" else None
+    parsed = plan.documents.head(0) if source else plan.documents
+    changed = pd.DataFrame(redact_objects(resources, plan.objects, parsed), columns=OBJECT_COLUMNS)
+    whole = changed[changed["new_sha256"].isna()]
+    frames = {"whole": whole[["source", "raw_sha256"]].astype("str"), "wanted": plan.ids}
+    proof.without_bytes = int(lakehouse.read(WITHOUT_BYTES_SQL, frames=frames)["documents"].item())
     removed = {
-        "raw objects, rewritten without them": int(changed["new_sha256"].notna().sum()),
-        "raw objects, whole": int(changed["new_sha256"].isna().sum()),
-        "files of answers": redact_answers(store, plan),
+        "raw objects, rewritten without them": len(changed) - len(whole),
+        "raw objects, whole": len(whole),
+        "files of answers": redact_answers(store, plan.documents),
         "data sets": sum(rewrite_dataset(store, version, ids) for version in plan.versions),
         "tasks of the labeling server": remove_tasks(resources, ids),
     }
-    rows = delete_documents(resources["lakehouse"], plan.ids, changed, [MARK_MODELS_SQL])
-    return {place: count for place, count in removed.items() if count} | {f"rows of {table}": count for table, count in rows.items()}
+    besides = what_else_goes(lakehouse.tables, source, plan.documents, plan.places)
+    rows = delete_documents(lakehouse, plan.ids, changed, replace(besides, marks=[MARK_MODELS_SQL]))
+    proof.removed |= {place: count for place, count in removed.items() if count} | {f"rows of {table}": n for table, n in rows.items()}
 
 
 def finish(resources: Mapping[str, Any], proofs: Sequence[Proof]) -> None:
@@ -252,61 +274,3 @@ def finish(resources: Mapping[str, Any], proofs: Sequence[Proof]) -> None:
     for proof in proofs:
         proof.finished_at = datetime.now(UTC)
         keep_proof(store, proof)
-
-
-def redact_objects(resources: Mapping[str, Any], plan: Plan) -> Iterator[tuple[str, str, str | None, int]]:
-    """What remains of the raw objects without the records: source, hash, and the hash and bytes of the rest, which is stored."""
-    store, sources = resources["object_store"], {source.name: source for source in resources["project"].sources}
-    for row in plan.objects.to_dict("records"):
-        name, sha256 = str(row["source"]), str(row["raw_sha256"])
-        gone = plan.documents[plan.documents["source"] == name]
-        rest = None
-        if name in sources and plan.subject.kind != "source" and store.exists(content_key(sha256)):
-            (raw,) = load_objects(pd.DataFrame([row]), store)
-            rest = redact(raw, gone, sources[name], store, gone["document_id"].tolist())
-        yield name, sha256, None if rest is None else rest.raw_sha256, 0 if rest is None else len(rest.payload)
-
-
-def redact_answers(store: ObjectStore, plan: Plan) -> int:
-    """Take the lines about the documents out of the files of answers; returns how many files changed."""
-    holds, changed = holder_of(plan.ids["document_id"].tolist(), (), None, ()), 0
-    for source in plan.documents["source"].unique():
-        for found in [*store.list(f"{FILES}{source}/")]:
-            lines = store.get(found.key).decode().splitlines(keepends=True)
-            kept = [line for line in lines if not holds(json.loads(line))]
-            if len(kept) < len(lines):
-                changed += 1
-                store.put(found.key, "".join(kept).encode()) if kept else store.delete(found.key)
-    return changed
-
-
-def rewrite_dataset(store: ObjectStore, version: str, ids: list[str]) -> int:
-    """Write the files of a data set without the documents; 1 if it is there. Its manifest says how many rows it lost."""
-    if not store.exists(f"datasets/{version}/manifest.json"):
-        return 0
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        store.get_directory(f"datasets/{version}", folder)
-        without_rows(folder, ids)
-        store.put_directory(f"datasets/{version}", folder)
-    return 1
-
-
-def note_on_cards(store: ObjectStore, lakehouse: Lakehouse, model_ids: Collection[str]) -> None:
-    """Have the cards of models say how many rows were erased that they were made from; a model that was not reported on has no card."""
-    models = lakehouse.read(REGISTRY_SQL)
-    for model in models[models["model_id"].isin(list(model_ids))].to_dict("records"):
-        key = f"reports/{model['model_id']}/model_card.md"
-        if store.exists(key):
-            store.put(key, note_erased(store.get(key).decode(), model).encode())
-
-
-def remove_tasks(resources: Mapping[str, Any], ids: list[str]) -> int:
-    """Remove the documents' tasks, with their annotations, from the labeling server, if there is one."""
-    server, wanted = resources["labeling_server"], set(ids)
-    project_id = server.find_project(title_of(resources["project"])) if server.is_on else None
-    if project_id is None:
-        return 0
-    tasks = [task["id"] for task in server.tasks(project_id) if task["data"].get(DOCUMENT_ID_FIELD) in wanted]
-    server.remove_tasks(tasks)
-    return len(tasks)

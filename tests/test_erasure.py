@@ -1,5 +1,6 @@
 """What was erased is in no byte of the installation, stays away when it is collected again, and leaves a proof without it."""
 
+import json
 import shutil
 import sqlite3
 
@@ -26,6 +27,13 @@ ENGLISH = [
     {"id": "4", "text": "Write to me at quill@example.com about the broken desk lamp.", "ratings": [0, 0, 1, 0]},
     {"id": "8", "text": "Thank you so much!"},
 ]
+REFUSED = [
+    {"id": ["no id"], "text": SECRET},
+    {"id": [SECRET], "text": "Somebody else wrote this about nothing at all."},
+    {"id": 2, "text": ["the same record", "Quillfeather"]},
+    json.dumps({"id": "90", "text": f"{SECRET} It was cut off"})[:-9],
+]
+"""Records that make no document; the second quotes the text in what is told of its refusal."""
 CHINESE = [
     {"id": "甲", "text": "这家酒店的服务很好,房间干净,强烈推荐。", "ratings": [3, 3, 4]},
     {"id": "乙", "text": GEHEIM, "ratings": [-3, -2, -3]},
@@ -43,7 +51,9 @@ def filled(platform, files_source, project_of, tmp_path):
         "TEXTMILL_MASTER_KEY": "a-master-secret-0001",
     }
     platform.environment = read_environment(variables)
-    platform.configure(project_of([files_source("shop", ENGLISH), files_source("hotel", CHINESE)]))
+    shop = files_source("shop", ENGLISH)
+    files_source("shop", REFUSED, file="refused.jsonl")
+    platform.configure(project_of([shop, files_source("hotel", CHINESE)]))
     assert platform.run("refresh").failed_steps == {}
     tokens = platform.resources["compute"].folder / "tokens"
     tokens.mkdir(parents=True)
@@ -91,7 +101,8 @@ def files_of(connection, table):
     return [str(row[0]).rsplit("/", 1)[-1] for row in rows]
 
 
-def test_no_byte_of_an_erased_text_is_left_and_the_others_are_whole(filled, labeling_server):
+def test_no_byte_of_an_erased_text_is_left_and_the_others_are_whole(filled, labeling_server, files_source):
+    files_source("shop", ENGLISH[::-1])  # the same records in other bytes: fetched again, and not one document is new
     keep(filled.resources, [Answer(id_of(filled, "2"), "Ann", "negative"), Answer(id_of(filled, "1"), "Ann", "positive")], "test")
     assert filled.run("refresh").failed_steps == {}
     keep(filled.resources, [Answer(id_of(filled, "2"), "Bob", "negative")], "test")
@@ -102,7 +113,9 @@ def test_no_byte_of_an_erased_text_is_left_and_the_others_are_whole(filled, labe
     before = filled.rows("clean_documents WHERE external_id NOT IN ('2', '乙')", "external_id", "text", "cluster_id")
     labels = "labeled_documents JOIN clean_documents USING (document_id)"
     labelled = filled.rows(f"{labels} WHERE external_id NOT IN ('2', '乙')", "external_id", "label", "votes_count")
+    assert len(filled.rows("rejected_records WHERE source = 'shop'", "locator")) == 4
     proofs = [erased(filled, "2"), erased(filled, "乙")]
+    assert {reason for (reason,) in filled.rows("rejected_records WHERE source = 'shop'", "reason")} == {"malformed_json"}, "without a text"
     found, strangers, snapshots = places_with(filled, NEEDLES)
     assert (found, strangers, snapshots) == ([], set(), 1)
     assert filled.rows("clean_documents", "external_id", "text", "cluster_id") == before
@@ -113,6 +126,8 @@ def test_no_byte_of_an_erased_text_is_left_and_the_others_are_whole(filled, labe
     assert (proofs[0].documents, proofs[0].kind, proofs[0].reason, proofs[0].erased_by) == (1, "document", "request 12", "op")
     assert proofs[0].finished_at >= proofs[0].began_at
     assert proofs[0].removed["rows of raw_documents"] == 1
+    assert proofs[0].removed["rows of rejected_records"] == 3
+    assert (proofs[0].removed["raw objects, rewritten without them"], proofs[0].without_bytes) == (3, 0), proofs[0].removed
     assert proofs[0].removed["files of answers"] == 2
     assert proofs[0].removed["tasks of the labeling server"] == 1
     assert read_proofs(filled.resources["object_store"]) == proofs
