@@ -642,6 +642,13 @@ COMPACTION = Table(
         Column("snapshots_expired", "BIGINT", "Earlier states that can no longer be read.", minimum=0),
         Column("files_deleted", "BIGINT", "Files that nothing needed any more.", minimum=0),
         Column("catalog_bytes", "BIGINT", "Length of the catalog, afterwards.", minimum=0),
+        Column(
+            "timings_removed",
+            "BIGINT",
+            "Counts of reads and writes that were older than `retention.timings_days`.",
+            nullable=True,
+            minimum=0,
+        ),
     ),
     ("compacted_at",),
 )

@@ -29,7 +29,7 @@ from assets.storage.measuring import measure, report
 from assets.storage.splits import assign_splits, count_leaks
 from assets.wiring import LakehouseResource, Materialized, ProjectResource, Refresh, asset_options, materialized, step_of
 from resources.backups import Backups
-from resources.compaction import compact
+from resources.compaction import compact, remove_timings
 from resources.increments import BATCH_ROWS, Step
 from resources.lakehouse import Lakehouse
 from resources.object_store import ObjectStore
@@ -114,11 +114,12 @@ def backup(
 
 @dg.asset(**asset_options(COMPACTION, ["duckdb", "parquet"]))
 def compaction(context: dg.AssetExecutionContext, config: Refresh, lakehouse: LakehouseResource, project: ProjectResource) -> Materialized:
-    """Small files merged, old snapshots expired, files that nothing needs deleted; no row, data set or model goes."""
+    """Small files merged, old snapshots expired, old counts and what nothing needs deleted; no other row, data set or model goes."""
     now = datetime.now(UTC)
     with step_of(context, lakehouse, "compaction", package=PACKAGE) as step:
+        timings = remove_timings(lakehouse, now - timedelta(days=project.retention.timings_days))
         done = compact(lakehouse, now - timedelta(days=project.retention.snapshots_days))
-        step.write("compaction", pd.DataFrame([{"compacted_at": now, **dataclasses.asdict(done)}]))
+        step.write("compaction", pd.DataFrame([{"compacted_at": now, **dataclasses.asdict(done), "timings_removed": timings}]))
         step.count(rows_in=1, rows_out=1)
         step.measure("files_added", max(0, done.files_after - done.files_before))
     return materialized(step)
