@@ -12,8 +12,9 @@ from starlette.background import BackgroundTask
 from assets.schemas import CLEAN_DOCUMENTS
 from resources.access_store import AccessStoreError, Identity
 from resources.object_store import ObjectNotFoundError
-from services.api import ANNOTATORS, EVERYBODY, TRAINERS, VOTE_READERS, Backend, Refusal, allow, check_role
+from services.api import ADMINS, ANNOTATORS, EVERYBODY, TRAINERS, VOTE_READERS, Backend, Refusal, allow, check_role
 from services.downloads import Download, DownloadError, bring_file, find_file, list_versions, read_data_manifest, sources_of
+from services.erasures import list_erasures
 from services.listings import DOCUMENTS, LABELS, PREDICTIONS, QUEUE, VOTES, Listing, page_model, read_page, row_model
 from services.model_queries import show_models, trace_model
 from services.queries import trace_document
@@ -193,6 +194,11 @@ def add_origin_endpoints(app: FastAPI, backend: Backend) -> None:
     def models(_identity: Anybody) -> list[dict[str, Any]]:
         """Every model, newest first, with its aliases, score, what was decided about it, and what was erased that it was trained on."""
         return show_models(backend.lakehouse)
+
+    @app.get("/erasures")
+    def erasures(_identity: Annotated[Identity, Depends(allow(*ADMINS))]) -> list[dict[str, Any]]:
+        """What was erased, oldest first: when, by whom, why, how much went from where, and which data sets and models held it."""
+        return list_erasures(backend.object_store)
 
     @app.get("/lineage/{thing}", responses=MISSING)
     def lineage(identity: Anybody, thing: Id) -> dict[str, Any]:

@@ -97,6 +97,10 @@ class Subject:
             raise ErasureError(f"expected document:ID, author:PSEUDONYM or source:NAME, found {text!r}")
         return cls(kind, name)
 
+    def hash(self, key: bytes) -> str:
+        """Keyed hash, by which an erasure of it is recognized."""
+        return hash_of(key, self.kind, self.name)
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -226,7 +230,7 @@ def begin(plan: Plan, key: bytes, reason: str, erased_by: str) -> Proof:
         objects=tuple(plan.objects["raw_sha256"].unique()),
         dataset_versions=plan.versions,
         models=plan.models,
-        subject=hash_of(key, plan.subject.kind, plan.subject.name) if plan.subject.name else "",
+        subject=plan.subject.hash(key) if plan.subject.name else "",
         sources=(hash_of(key, "source", plan.subject.name),) if whole else (),
         records=() if whole else tuple(hash_of(key, "record", source, external_id) for source, external_id in records),
         texts=() if whole else tuple(sorted({text_hash(key, text) for text in plan.documents["text"]} - {""})),

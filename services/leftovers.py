@@ -6,7 +6,7 @@ one. So every object of the documents' sources is read, less the pages of others
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -86,10 +86,15 @@ def may_hold(rows: pd.DataFrame, documents: pd.DataFrame) -> "pd.Series[bool]":
     return rows["media_type"].isin(TAKEN_APART) | named | rows["has_refusals"].fillna(value=False)
 
 
-def traces_in(raw: RawObject, source: Source, documents: pd.DataFrame) -> Traces:
-    """What must not be left of some documents in an object of their source."""
+def traces_of_documents(documents: pd.DataFrame) -> Traces:
+    """What must not be left of some documents of one source, before it is known how an object names its ids."""
     ids, texts, external_ids = (documents[name].tolist() for name in ("document_id", "text", "external_id"))
-    return traces_of(ids, texts, id_field_of(raw, rules_of(source)), external_ids)
+    return traces_of(ids, texts, None, external_ids)
+
+
+def within(traces: Traces, raw: RawObject, source: Source) -> Traces:
+    """What must not be left in an object."""
+    return replace(traces, id_field=id_field_of(raw, rules_of(source)))
 
 
 def what_else_goes(tables: Mapping[str, Any], source: str | None, documents: pd.DataFrame, places: pd.DataFrame) -> Besides:
@@ -119,8 +124,8 @@ def _search(
     resources: Mapping[str, Any], source: Source, rows: pd.DataFrame, documents: pd.DataFrame
 ) -> Iterator[tuple[str, list[str] | None]]:
     """Hash of each object, and where in it the documents are: see `find_places`."""
-    store, rules = resources["object_store"], rules_of(source)
+    store, rules, traces = resources["object_store"], rules_of(source), traces_of_documents(documents)
     for row in rows.to_dict("records"):
         if store.exists(content_key(str(row["raw_sha256"]))):
             (raw,) = load_objects(pd.DataFrame([row]), store)
-            yield raw.raw_sha256, find_places(raw, rules, traces_in(raw, source, documents))
+            yield raw.raw_sha256, find_places(raw, rules, within(traces, raw, source))

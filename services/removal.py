@@ -22,7 +22,7 @@ from assets.training.erased import note_erased
 from assets.training.registry import MODELS_SQL
 from resources.lakehouse import Lakehouse
 from resources.object_store import ObjectStore, content_key
-from services.leftovers import traces_in
+from services.leftovers import traces_of_documents, within
 
 OBJECT_COLUMNS = ["source", "raw_sha256", "new_sha256", "size_bytes"]
 
@@ -41,13 +41,13 @@ def redact_objects(
         documents: `document_id`, `source`, `external_id`, `text`; without them objects go whole.
     """
     store, sources = resources["object_store"], {source.name: source for source in resources["project"].sources}
+    traces = {name: traces_of_documents(gone) for name, gone in documents.groupby("source") if name in sources}
     for row in objects.to_dict("records"):
         name, sha256 = str(row["source"]), str(row["raw_sha256"])
-        gone = documents[documents["source"] == name]
         rest = None
-        if name in sources and len(gone) and store.exists(content_key(sha256)):
+        if name in traces and store.exists(content_key(sha256)):
             (raw,) = load_objects(pd.DataFrame([row]), store)
-            rest = redact(raw, traces_in(raw, sources[name], gone), sources[name], store)
+            rest = redact(raw, within(traces[name], raw, sources[name]), sources[name], store)
             if rest is raw and not row["is_named"]:
                 continue
             rest = None if rest is raw else rest

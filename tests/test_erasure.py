@@ -8,6 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from assets.answers import DOCUMENT_ID_FIELD
+from assets.collection.gathering import parse, stored_objects
 from assets.label_studio import title_of
 from assets.labeling.sheets import Answer
 from dagster_project.cli import app
@@ -147,6 +148,7 @@ def test_what_was_erased_does_not_come_back(filled, files_source):
     erased(filled, "2", "乙", "8")
     files_source("shop", [*ENGLISH, {"id": "5", "text": "A brand new lamp for the desk in the corner."}])
     files_source("shop", [{"id": "77", "text": f"  {SECRET.upper()}"}, {"id": "9", "text": "Thank you so much!"}], file="copy.jsonl")
+    files_source("shop", [{"id": ["no id"], "text": SECRET}, {"id": ["nor this"], "text": "Kept."}], file="refused-again.jsonl")
     files_source("hotel", [*CHINESE, {"id": "乙", "text": "改了文字的同一条记录，也不应该回来，无论写什么。"}], file="two.jsonl")
     outcome = filled.run("refresh")
     assert outcome.failed_steps == {}
@@ -173,12 +175,17 @@ def test_an_author_by_the_pseudonym_then_a_whole_source(filled, files_source):
     erase(filled.resources, plan, "request", "op")
     assert places_with(filled, ["quill@example.com", pseudonym])[0] == []
 
+    files_source("hotel", [{"id": ["x"], "text": "被拒绝的记录也属于这个来源。"}], file="refused.jsonl")
+    assert filled.collect().failed_steps == {}
+    assert places_with(filled, ["被拒绝的记录"])[0]
     plan = plan_erasure(filled.resources, Subject("source", "hotel"))
     assert erase(filled.resources, plan, "licence ended", "op").documents == 2
+    assert not filled.rows("rejected_records WHERE source = 'hotel'", "locator")
+    files_source("hotel", [{"id": ["y"], "text": "被拒绝的记录又来了一条。"}], file="refused.jsonl")
     files_source("hotel", [{"id": "丙", "text": "这是同一来源的一条新评论，也不能再被收集。"}], file="two.jsonl")
     assert filled.run("refresh").failed_steps == {}
     assert {source for (source,) in filled.rows("clean_documents", "source")} == {"shop"}
-    assert places_with(filled, [*NEEDLES[4:], "强烈推荐", "新评论"])[0] == []
+    assert places_with(filled, [*NEEDLES[4:], "强烈推荐", "新评论", "被拒绝的记录"])[0] == []
 
 
 def test_an_erasure_that_was_killed_again_and_again_is_finished(filled, monkeypatch):
@@ -219,6 +226,40 @@ def test_a_lakehouse_restored_from_an_older_copy_is_erased_again(filled, tmp_pat
     assert erase_again(filled.resources) == 0
 
 
+def texts_in_objects(platform, source):
+    """What is still parsed from the stored bytes of a source."""
+    found = stored_objects(platform.lakehouse, platform.resources["object_store"], source)
+    return sorted(parse(found, source).documents["text"])
+
+
+def test_messages_of_a_mailbox_go_one_by_one_and_the_others_can_be_parsed_again(platform, project_of, tmp_path):
+    texts = ["one", SECRET, "three"]
+    mails = "\n".join(f"From amy\nMessage-ID: <{number}@x>\nSubject: mail\n\n{text}\n" for number, text in enumerate(texts))
+    (tmp_path / "box.mbox").write_text(mails)
+    platform.configure(project_of([{"kind": "mailbox", "name": "mails", "path": str(tmp_path / "*.mbox")}]))
+    assert platform.collect().failed_steps == {}
+    (document_id,) = [row[0] for row in platform.rows("raw_documents", "document_id", "text") if row[1] == SECRET]
+    (tmp_path / "box.mbox").unlink()
+    proof = erase(platform.resources, plan_erasure(platform.resources, Subject("document", document_id)), "request 12", "op")
+    assert (proof.removed["raw objects, rewritten without them"], proof.without_bytes) == (1, 0)
+    assert texts_in_objects(platform, platform.project.sources[0]) == ["one", "three"]
+    store = platform.resources["object_store"]
+    assert not [stored.key for stored in store.list() if b"Zanzibar" in store.get(stored.key)]
+
+
+def test_an_object_that_goes_whole_is_told_of_with_how_many_lose_their_bytes(platform, files_source, project_of):
+    shop, hotel = files_source("shop", ENGLISH), files_source("hotel", CHINESE)
+    platform.configure(project_of([shop, hotel]))
+    assert platform.collect().failed_steps == {}
+    platform.configure(project_of([hotel]))  # nothing says any more how the objects of the other are read
+    plan = plan_erasure(platform.resources, Subject("document", id_of(platform, "2")))
+    assert plan.without_bytes == 4
+    proof = erase(platform.resources, plan, "request 12", "op")
+    assert (proof.removed["raw objects, whole"], proof.without_bytes) == (1, 4)
+    assert [row[0] for row in platform.rows("raw_documents WHERE source = 'shop'", "external_id")] == ["1", "3", "4", "8"]
+    assert platform.rows("raw_objects WHERE source = 'shop'", "uri") == []
+
+
 @pytest.mark.parametrize("words", ["nonsense", "document:", "person:x"])
 def test_a_subject_that_is_none_is_refused(words):
     with pytest.raises(ErasureError, match="expected document:ID, author:PSEUDONYM or source:NAME"):
@@ -242,5 +283,10 @@ def test_the_command_asks_first_and_prints_the_proof(filled, monkeypatch, tmp_pa
     done = run.invoke(app, ["erase", f"document:{document_id}", "--reason", "request 12", "--yes"])
     assert done.exit_code == 0, done.output
     assert run.invoke(app, ["erase", "--list"]).output.count("request 12") == 1
+    (listed,) = json.loads(run.invoke(app, ["erase", f"document:{document_id}", "--list", "--json"]).stdout)
+    assert (listed["kind"], listed["documents"], listed["objects_to_go"], len(listed["subject"])) == ("document", 1, 0, 16)
+    assert "1 rows of raw_documents" in listed["removed"]
+    assert document_id not in json.dumps(listed)
+    assert json.loads(run.invoke(app, ["erase", f"source:{document_id}", "--list", "--json"]).stdout) == []
     assert run.invoke(app, ["erase", f"document:{document_id}"]).exit_code == 2
     assert not filled.rows("raw_documents WHERE external_id = '2'", "external_id")

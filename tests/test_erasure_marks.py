@@ -11,9 +11,9 @@ from assets.schemas import CHAMPION_MODEL, FINE_TUNED_MODEL
 from dagster_project.automation import build_retrain_sensor
 from dagster_project.runs import summarize
 from resources.increments import increment
-from resources.tombstones import read_proofs
 from services.downloads import list_versions
 from services.erasure import Subject, erase, plan_erasure
+from services.erasures import list_erasures
 from services.model_queries import show_models
 from services.visibility import View
 
@@ -125,4 +125,8 @@ def test_a_retraining_begins_with_a_data_set_without_what_was_erased_and_only_on
     assert "erased_rows" not in json.loads(trained.resources["object_store"].get(f"datasets/{after}/manifest.json"))
     assert {one["dataset_version"]: one["erased_rows"] for one in list_versions(trained.lakehouse, ALL)} == {before: 3, after: 0}
     assert {step.summary for step in run_asset(trained, "training_dataset").steps} == {"nothing new"}
-    assert len(read_proofs(trained.resources["object_store"])) == 3
+    listed = list_erasures(trained.resources["object_store"])
+    assert [(one["reason"], one["models"], one["dataset_versions"]) for one in listed] == [
+        (reason, ["model-old"], [before]) for reason in ("request 12", "request 12", "request 13")
+    ]
+    assert len({one["subject"] for one in listed}) == 3
