@@ -81,6 +81,7 @@ AI_TRAINING_SIGNAL = Column(
 AI_TRAINING_ALLOWED = Column(
     "ai_training_allowed", "BOOLEAN", "Models might be trained on it, by its signal and by the project file of that day.", nullable=True
 )
+AUTHORS = Column("authors", "VARCHAR", "Keyed pseudonyms of those who wrote it, joined by spaces.", nullable=True)
 RIGHTS = (LICENCE, ROBOTS_ALLOWED, AI_TRAINING_SIGNAL, AI_TRAINING_ALLOWED)
 
 RAW_OBJECTS = Table(
@@ -96,6 +97,7 @@ RAW_OBJECTS = Table(
         Column("role", "VARCHAR", "What the bytes hold.", allowed=("documents", "annotations")),
         Column("parent_id", "VARCHAR", "Id given by the feed or listing to the object.", nullable=True),
         Column("published_at", "TIMESTAMPTZ", "Publication time given by the transport.", nullable=True),
+        AUTHORS,
         Column("size_bytes", "BIGINT", "Length of the bytes.", minimum=0),
         Column("fetched_at", "TIMESTAMPTZ", "When the bytes were fetched (UTC)."),
         ROBOTS_ALLOWED,
@@ -120,6 +122,7 @@ RAW_DOCUMENTS = Table(
         Column("title", "VARCHAR", "Title, where the source has one.", nullable=True),
         Column("url", "VARCHAR", "Address for people, where there is one.", nullable=True),
         Column("published_at", "TIMESTAMPTZ", "Publication time, where the source has one.", nullable=True),
+        AUTHORS,
         RAW_SHA256,
         LOCATOR,
         Column("collected_at", "TIMESTAMPTZ", "When textmill collected it (UTC)."),
@@ -238,6 +241,7 @@ CLEAN_DOCUMENTS = Table(
         CLUSTER_ID,
         Column("published_at", "TIMESTAMPTZ", "Publication time; the collection time when the source has none."),
         Column("has_published_at", "BOOLEAN", "False when the publication time was filled in."),
+        AUTHORS,
         Column("collected_at", "TIMESTAMPTZ", "When textmill collected it (UTC)."),
         *RIGHTS,
     ),

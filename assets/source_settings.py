@@ -25,8 +25,8 @@ class FieldMapping(Section):
     messages: str | None = Field(
         None,
         description="For chats and tickets: field with the list of messages of a thread, each of which becomes a document. `external_id`, "
-        "`text`, `url` and `published_at` are then fields of a message (as `author.name` reaches into one), `parent_id` and `title` "
-        "of the thread.",
+        "`text`, `url`, `published_at` and `authors` are then fields of a message (as `author.name` reaches into one), `parent_id` and "
+        "`title` of the thread.",
     )
     external_id: str | None = Field("id", description="Field with the record's id; null takes the hash of the text.")
     text: str = Field("text", description="Field with the text.")
@@ -34,6 +34,11 @@ class FieldMapping(Section):
     title: str | None = Field(None, description="Field with the title.")
     url: str | None = Field(None, description="Field with the address.")
     published_at: str | None = Field(None, description="Field with the publication time (ISO 8601).")
+    authors: str | None = Field(
+        None,
+        description="Field with who wrote it: a mail address, a name or a handle, an object with a `name`, or a list of these. Pseudonyms "
+        "take their place before any table sees them.",
+    )
     votes: str | None = Field(
         None,
         description="Field with votes: a list of ratings, of labels, or of {annotator, value | label | labels | spans}; the spans of one "
@@ -70,7 +75,7 @@ class FieldMapping(Section):
 
     def field_names(self) -> list[str]:
         """Every field that is read."""
-        named = (self.external_id, self.text, self.parent_id, self.title, self.url, self.published_at)
+        named = (self.external_id, self.text, self.parent_id, self.title, self.url, self.published_at, self.authors)
         return [name for name in (*named, self.votes, self.spans, self.head, self.tail, self.question) if name]
 
     def column_names(self) -> list[str]:

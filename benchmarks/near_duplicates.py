@@ -42,7 +42,7 @@ WORDS_PER_TEXT = 130
 VOCABULARY = 50_000
 DUPLICATE_SHARE = 0.1
 BOILERPLATE = 20_000
-PIECE = 1000
+PIECE = 430
 """Texts that go through the arrays together, about."""
 SEED = 7
 
@@ -87,7 +87,7 @@ def as_documents(texts: list[str], first: int = 0) -> pd.DataFrame:
     times = pd.Timestamp(NOW) + pd.to_timedelta(np.arange(first, first + len(texts)), unit="us")
     words = {"source": "made up", "title": "", "language": "en", "published_at": NOW, "collected_at": times}
     no = dict.fromkeys(("has_title", "has_published_at", "is_repaired", "is_code_switched"), False)
-    missing = dict.fromkeys(("replacements", "licence", "robots_allowed", "ai_training_signal"))
+    missing = dict.fromkeys(("replacements", "authors", "licence", "robots_allowed", "ai_training_signal"))
     columns = [name for name in CLEAN_DOCUMENTS.column_names() if name != "cluster_id"]
     return as_table(frame.assign(**facts, **words, **no, **missing), CLEAN_DOCUMENTS, columns)
 

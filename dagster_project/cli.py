@@ -14,7 +14,7 @@ from dagster_project.configuration import ConfigurationError
 from dagster_project.label_commands import label_app, webhook
 from dagster_project.model_commands import MODEL_COMMANDS
 from dagster_project.printing import JsonOption, say
-from dagster_project.safety_commands import erase, key_app, restore
+from dagster_project.safety_commands import erase, key_app, pseudonym, restore
 from dagster_project.search_command import search
 from dagster_project.server_commands import secrets
 from dagster_project.servers import run_until_stopped
@@ -188,7 +188,7 @@ def report(as_json: JsonOption = False) -> None:
     print(f"\n{found.headline}\n\nReport: {found.location}")
 
 
-for command in (*MODEL_COMMANDS, search, webhook, serve_data, sql, restore, erase, secrets):
+for command in (*MODEL_COMMANDS, search, webhook, serve_data, sql, restore, erase, pseudonym, secrets):
     app.command()(command)
 app.add_typer(label_app, name="label")
 app.add_typer(token_app, name="token")

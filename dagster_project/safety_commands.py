@@ -21,8 +21,8 @@ def erase(
     as_json: JsonOption = False,
 ) -> None:
     """Remove documents from every place that holds them, and keep them from coming back. What it cannot reach: docs/safety.md."""
-    from services.erasure import Subject, plan_erasure
     from services.erasure import erase as erase_all
+    from services.erasure_plan import Subject, plan_erasure
     from services.erasures import describe_proof, list_erasures
 
     resources = open_resources()
@@ -47,6 +47,19 @@ def erase(
     models = f"models {', '.join(proof.models)} had learnt from them or were judged by them"
     again = f"; {models}: `textmill run retrain` freezes a data set without them and trains anew" if proof.models else ""
     typer.echo(f"`textmill run refresh` makes the search index anew{again}", err=True)
+
+
+def pseudonym(
+    value: Annotated[str | None, typer.Argument(help="A mail address, a name, a handle, a number; asked for if it is not given.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the pseudonym that stands for somebody in texts and as an author, and how many documents hold it: what `erase` is given."""
+    from services.erasure_plan import Subject, plan_erasure, pseudonyms_of
+
+    resources = open_resources()
+    written = value if value is not None else typer.prompt("Of whom", hide_input=True)
+    found = pseudonyms_of(resources, written)
+    say([{"subject": f"author:{name}", "documents": len(plan_erasure(resources, Subject("author", name)).ids)} for name in found], as_json)
 
 
 def restore(

@@ -40,6 +40,7 @@ class Proof(BaseModel):
         sources: Keyed hashes of sources that are refused as a whole.
         records: Keyed hashes of the records that are refused.
         texts: Keyed hashes of the texts that are refused whatever record they come in.
+        authors: Keyed hashes of the pseudonyms of those whose texts are refused, whatever they write.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -60,6 +61,7 @@ class Proof(BaseModel):
     sources: tuple[str, ...] = ()
     records: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
+    authors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -70,20 +72,30 @@ class Tombstones:
     sources: frozenset[str] = frozenset()
     records: frozenset[str] = frozenset()
     texts: frozenset[str] = frozenset()
+    authors: frozenset[str] = frozenset()
 
     @property
     def is_empty(self) -> bool:
         """Whether nothing was ever erased."""
-        return not (self.sources or self.records or self.texts)
+        return not (self.sources or self.records or self.texts or self.authors)
 
-    def are_erased(self, source: str, external_ids: Iterable[str], texts: Iterable[str]) -> list[bool]:
-        """Which of some records of a source were erased."""
+    def are_erased(self, source: str, external_ids: Iterable[str], texts: Iterable[str], authors: Iterable[str | None]) -> list[bool]:
+        """Which of some records of a source were erased, or are by somebody who was.
+
+        Args:
+            source: The source.
+            external_ids: Their ids there.
+            texts: Their texts.
+            authors: Pseudonyms of those who wrote each, joined by spaces; missing where nobody is named.
+        """
         if self.is_empty:
             return [False for _ in external_ids]
         if self.has_source(source):
             return [True for _ in external_ids]
-        pairs = zip(external_ids, texts, strict=True)
-        return [self.has_record(source, external_id) or self.has_text(text) for external_id, text in pairs]
+        return [
+            self.has_record(source, external_id) or self.has_text(text) or self._are_authors_erased(named)
+            for external_id, text, named in zip(external_ids, texts, authors, strict=True)
+        ]
 
     def has_source(self, source: str) -> bool:
         """Whether a whole source was erased."""
@@ -96,6 +108,10 @@ class Tombstones:
     def has_text(self, text: str) -> bool:
         """Whether a text was erased; never one that is so short that it is anybody's."""
         return text_hash(self.key, text) in self.texts
+
+    def _are_authors_erased(self, named: str | None) -> bool:
+        names = named.split() if self.authors and isinstance(named, str) else ()
+        return any(hash_of(self.key, "author", name) in self.authors for name in names)
 
 
 def hash_of(key: bytes, *parts: str) -> str:
@@ -122,6 +138,7 @@ def read_tombstones(store: ObjectStore, read_key: Callable[[], bytes]) -> Tombst
         frozenset(found for proof in proofs for found in proof.sources),
         frozenset(found for proof in proofs for found in proof.records),
         frozenset(found for proof in proofs for found in proof.texts if found),
+        frozenset(found for proof in proofs for found in proof.authors),
     )
 
 

@@ -23,7 +23,7 @@ def list_erasures(store: ObjectStore, subject_hash: str | None = None) -> list[d
 
 def describe_proof(proof: Proof) -> dict[str, Any]:
     """An erasure as a row: of its hashes only the beginning of the subject's, and how many raw objects it still has to delete."""
-    shown = proof.model_dump(mode="json", exclude={"objects", "sources", "records", "texts"})
+    shown = proof.model_dump(mode="json", exclude={"objects", "sources", "records", "texts", "authors"})
     return shown | {
         "subject": proof.subject[:SUBJECT_DIGITS],
         "removed": "; ".join(f"{count} {place}" for place, count in proof.removed.items()),

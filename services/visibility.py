@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from assets.project import Access
+from assets.pseudonyms import PSEUDONYM
 from resources.access_store import Identity
 
-TEXT_COLUMNS = ("text", "title", "url", "uri", "replacements", "detail", "explanation")
+TEXT_COLUMNS = ("text", "title", "authors", "url", "uri", "replacements", "detail", "explanation")
 NAMELESS = ("rule:", "model:", "anonymous:")
 """Annotators that are no people."""
 
@@ -73,8 +74,6 @@ class View:
 
 def without_pseudonyms(text: str) -> str:
     """A text whose pseudonyms say what kind they are, and no more; places in it stay where they are."""
-    from assets.cleaning.pii.pseudonyms import PSEUDONYM
-
     return PSEUDONYM.sub(lambda match: match[0][: match[0].rindex("_") + 1] + "x" * 10 + "]", text)
 
 

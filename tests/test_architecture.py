@@ -43,6 +43,7 @@ SHARED = {
     "assets.answers",
     "assets.grouping",
     "assets.markdown",
+    "assets.pseudonyms",
     "assets.replacements",
     "assets.pictures",
     "assets.label_studio",

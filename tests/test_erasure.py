@@ -16,7 +16,8 @@ from dagster_project.environments import read_environment
 from dagster_project.label_commands import keep
 from resources.tombstones import read_proofs, read_tombstones
 from services import erasure
-from services.erasure import ErasureError, Subject, erase, erase_again, plan_erasure
+from services.erasure import erase, erase_again
+from services.erasure_plan import ErasureError, Subject, plan_erasure
 from services.queries import find_documents
 
 SECRET = "Zanzibarian lamp number seven burnt down the garage of Mrs Quillfeather."
@@ -217,12 +218,14 @@ def test_a_lakehouse_restored_from_an_older_copy_is_erased_again(filled, tmp_pat
     filled.lakehouse.close()
     shutil.copytree(filled.lakehouse.folder, tmp_path / "older")
     erased(filled, "2")
+    erase(filled.resources, plan_erasure(filled.resources, Subject("source", "hotel")), "licence ended", "op")
     filled.lakehouse.close()
     shutil.rmtree(filled.lakehouse.folder)
     shutil.move(tmp_path / "older", filled.lakehouse.folder)
     assert filled.rows("clean_documents WHERE external_id = '2'", "external_id")
-    assert erase_again(filled.resources) == 1
-    assert places_with(filled, NEEDLES[:4])[0] == []
+    assert erase_again(filled.resources) == 3
+    assert places_with(filled, NEEDLES)[0] == []
+    assert {source for (source,) in filled.rows("raw_objects", "source")} == {"shop"}
     assert erase_again(filled.resources) == 0
 
 
@@ -260,6 +263,41 @@ def test_an_object_that_goes_whole_is_told_of_with_how_many_lose_their_bytes(pla
     assert platform.rows("raw_objects WHERE source = 'shop'", "uri") == []
 
 
+def test_an_author_is_nowhere_by_name_and_can_be_erased_for_good(platform, files_source, project_of, tmp_path, monkeypatch):
+    posts = [
+        {"id": "1", "text": "The new screen is wonderful, bright and far better than the old one.", "by": "Mira Quillfeather"},
+        {"id": "2", "text": "酒店的早餐很丰盛，服务员也很热情，下次还会再来。", "by": {"name": "mira  quillfeather"}},
+        {"id": "3", "text": "The parcel arrived on Tuesday in a brown cardboard box.", "by": "张小花"},
+    ]
+    source = files_source("shop", posts) | {"fields": {"authors": "by"}}
+    platform.configure(project_of([source]))
+    assert platform.run("refresh").failed_steps == {}
+    with platform.lakehouse.session() as connection:
+        for table in platform.lakehouse.tables:
+            rows = connection.execute(f"SELECT lower(t::VARCHAR) FROM lake.main.{table} t").fetchall()
+            assert not [row for row in rows if "quillfeather" in row[0] or "张小花" in row[0]], table
+    config = tmp_path / "project.json"
+    config.write_text(platform.project.model_dump_json())
+    monkeypatch.setenv("TEXTMILL_HOME", str(platform.environment.home))
+    monkeypatch.setenv("TEXTMILL_CONFIG", str(config))
+    platform.lakehouse.close()
+    told = CliRunner().invoke(app, ["pseudonym", "--json"], input="Mira Quillfeather\n")
+    found = json.loads(told.stdout[told.stdout.index("[") :])
+    assert [row["documents"] for row in found] == [2], told.output
+    assert {name for (name,) in platform.rows("clean_documents WHERE external_id IN ('1', '2')", "authors")} == {
+        found[0]["subject"].removeprefix("author:")
+    }
+    subject = Subject.parse(found[0]["subject"])
+    assert erase(platform.resources, plan_erasure(platform.resources, subject), "request 14", "op").documents == 2
+    assert platform.rows("clean_documents", "external_id") == [("3",)]
+    files_source(
+        "shop", [{"id": "9", "text": "She writes again, about something else altogether.", "by": "@Mira Quillfeather"}], file="b.jsonl"
+    )
+    assert platform.run("refresh").failed_steps == {}
+    assert platform.rows("clean_documents", "external_id") == [("3",)]
+    assert platform.rows("rejected_records", "reason") == [("erased",)]
+
+
 @pytest.mark.parametrize("words", ["nonsense", "document:", "person:x"])
 def test_a_subject_that_is_none_is_refused(words):
     with pytest.raises(ErasureError, match="expected document:ID, author:PSEUDONYM or source:NAME"):
@@ -277,7 +315,7 @@ def test_the_command_asks_first_and_prints_the_proof(filled, monkeypatch, tmp_pa
     run = CliRunner()
     asked = run.invoke(app, ["erase", f"document:{document_id}", "--reason", "request 12"], input="n\n")
     assert asked.exit_code == 1
-    assert "1 documents in 1 raw objects" in asked.output
+    assert "1 documents in 2 raw objects" in asked.output
     assert filled.rows("raw_documents WHERE external_id = '2'", "external_id")
     filled.lakehouse.close()
     done = run.invoke(app, ["erase", f"document:{document_id}", "--reason", "request 12", "--yes"])

@@ -12,7 +12,8 @@ from dagster_project.automation import build_retrain_sensor
 from dagster_project.runs import summarize
 from resources.increments import increment
 from services.downloads import list_versions
-from services.erasure import Subject, erase, plan_erasure
+from services.erasure import erase
+from services.erasure_plan import Subject, plan_erasure
 from services.erasures import list_erasures
 from services.model_queries import show_models
 from services.visibility import View

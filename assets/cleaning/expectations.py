@@ -6,7 +6,7 @@ from assets.cleaning.pii.finding import find_personal_data
 from assets.cleaning.rules import RULES
 from assets.cleaning_settings import PersonalData
 from assets.project import Project
-from assets.quality.suites import Expectation, Suite, expect_fact, expect_nothing_found, expect_rows, suite
+from assets.quality.suites import Expectation, Suite, expect_author_pseudonyms, expect_fact, expect_nothing_found, expect_rows, suite
 from assets.schemas import CLEAN_DOCUMENTS, DUPLICATE_INDEX, REJECTED_DOCUMENTS, TEXT_OUTLIERS, TOKENS
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ def clean_documents(project: Project) -> Suite:
             column="language",
             regex=r"^[a-z]{2,3}$",
         ),
+        expect_author_pseudonyms("document_id"),
         *_no_personal_data(settings.pii),
         expect_fact(
             "languages_are_expected",

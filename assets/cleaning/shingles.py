@@ -29,7 +29,7 @@ SCHEME = f"minhash-w{SHINGLE_WORDS}-b{BANDS}x{ROWS}-2"
 
 _ADDRESS = " urladdress "
 # Texts of so many characters go through the arrays together: larger ones fall out of the processor's cache.
-_CHUNK_CHARS = 1_000_000
+_CHUNK_CHARS = 400_000
 # They tell the places of a shingle's words apart.
 _PLACES = odd_numbers(SHINGLE_WORDS, seed=41)
 _NO_HASHES: Hashes = np.empty(0, dtype=np.uint64)

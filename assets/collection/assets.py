@@ -61,7 +61,7 @@ def build_collection_assets(sources: Sequence[str]) -> list[dg.AssetsDefinition]
     ) -> Materialized:
         """Fetches what is new or changed: immutable raw bytes in the object store, one row per document and revision here."""
         tombstones = read_tombstones(object_store, pseudonym_key.read)
-        around = Surroundings(lakehouse, object_store, labeling_server, title_of(project), tombstones, project.contact)
+        around = Surroundings(lakehouse, object_store, labeling_server, title_of(project), tombstones, pseudonym_key.read, project.contact)
         wanted = [name for name in context.partition_keys if not config.replay_sources or name in config.replay_sources]
         return for_each_source(
             context, wanted, lambda name: collect(context, around, project.source(name), replay=name in config.replay_sources)

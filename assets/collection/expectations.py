@@ -1,7 +1,7 @@
 """What the collection tables promise."""
 
 from assets.project import Project
-from assets.quality.suites import Suite, expect_fact, expect_known_sources, expect_rows, suite
+from assets.quality.suites import Suite, expect_author_pseudonyms, expect_fact, expect_known_sources, expect_rows, suite
 from assets.schemas import COLLECTION_CURSORS, RAW_ANNOTATIONS, RAW_DOCUMENTS, RAW_OBJECTS, REJECTED_ANNOTATIONS, REJECTED_RECORDS
 
 SHA256 = r"^[0-9a-f]{64}$"
@@ -22,6 +22,7 @@ def raw_documents(project: Project) -> Suite:
             column="raw_sha256",
             regex=SHA256,
         ),
+        expect_author_pseudonyms("document_id"),
         expect_fact(
             "most_records_are_readable",
             "At least half of the records became or already were documents.",
@@ -37,6 +38,7 @@ def raw_objects(_project: Project) -> Suite:
     return suite(
         RAW_OBJECTS,
         expect_rows("hashes_are_sha256", "Every hash is a SHA-256.", "column_values_to_match_regex", column="raw_sha256", regex=SHA256),
+        expect_author_pseudonyms("raw_sha256"),
     )
 
 

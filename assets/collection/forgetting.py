@@ -41,7 +41,7 @@ def refuse_erased(
     if tombstones.is_empty:
         return parsed, list(objects)
     documents = parsed.documents
-    erased = np.array(tombstones.are_erased(source.name, documents["external_id"], documents["text"]), dtype=bool)
+    erased = np.array(tombstones.are_erased(source.name, documents["external_id"], documents["text"], documents["authors"]), dtype=bool)
     gone = documents[erased]
     suspects = {*gone["raw_sha256"], *parsed.rejected["raw_sha256"], *parsed.rejected_votes["raw_sha256"]}
     found = [

@@ -4,13 +4,14 @@ This is wiring that both collection assets share; what the bytes mean is in `par
 `resources/channels`.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
 
+from assets.collection.authors import pseudonymize_authors, read_authors
 from assets.collection.channels import channel_of
 from assets.collection.forgetting import refuse_erased
 from assets.collection.parsing import Parsed, parse_objects
@@ -43,6 +44,7 @@ class Gathering:
     store: ObjectStore
     now: datetime
     tombstones: Tombstones
+    read_key: Callable[[], bytes]
     cursors: dict[str, str] = field(default_factory=dict)
     objects: list[RawObject] = field(default_factory=list)
     failures: list[FetchFailure] = field(default_factory=list)
@@ -56,15 +58,17 @@ class Gathering:
             self.failures.append(item)
         else:
             self.cursors[item.cursor_key] = item.cursor_value
-            self.objects.append(_raw_object(item, self.store.put_content(item.payload)))
+            self.objects.append(_raw_object(item, self.store.put_content(item.payload), self.read_key))
         is_full = sum(len(found.payload) for found in self.objects) >= FLUSH_BYTES
         if is_full or len(self.objects) + len(self.failures) >= FLUSH_OBJECTS:
             self.flush()
 
     def flush(self) -> None:
         """Parse what was fetched and write its rows."""
+        parsed = parse(self.objects, self.source)
+        named = parsed.documents.assign(authors=pseudonymize_authors(parsed.documents["authors"], self.read_key))
         parsed, self.objects = refuse_erased(
-            parse(self.objects, self.source), self.objects, self.source, self.tombstones, self.store, self.find_shared
+            replace(parsed, documents=named), self.objects, self.source, self.tombstones, self.store, self.find_shared
         )
         known = self.step.lookup("raw_documents", parsed.documents[["external_id"]].assign(source=self.source.name))
         new = to_raw_documents(
@@ -108,6 +112,7 @@ class Surroundings:
         server: Where people annotate.
         server_project: Title of the project there.
         tombstones: What was erased, and is refused.
+        read_key: Gives the secret that authors' pseudonyms are made with.
         contact: Where operators of web sites find who is asking.
     """
 
@@ -116,12 +121,13 @@ class Surroundings:
     server: LabelingServer
     server_project: str
     tombstones: Tombstones
+    read_key: Callable[[], bytes]
     contact: str | None = None
 
 
 def gather(step: Step, around: Surroundings, source: Source, *, replay: bool) -> None:
     """Write what a source has that is new; with `replay`, parse its stored bytes again instead of fetching."""
-    gathering = Gathering(step, source, around.store, datetime.now(UTC), around.tombstones)
+    gathering = Gathering(step, source, around.store, datetime.now(UTC), around.tombstones, around.read_key)
     for item in stored_objects(around.lakehouse, around.store, source) if replay else fetched_objects(around, source):
         if isinstance(item, RawObject):
             gathering.objects.append(item)
@@ -202,15 +208,16 @@ def write_votes(step: Step, objects: pd.DataFrame, store: ObjectStore, source: S
     step.count(rows_in=rows_in, rows_out=kept, rows_skipped=rows_in - kept - len(refused), reasons=refused["reason"])
 
 
-def _raw_object(item: Fetched, raw_sha256: str) -> RawObject:
-    shared = {each.name: getattr(item, each.name) for each in fields(RawObject) if each.name != "raw_sha256"}
-    return RawObject(raw_sha256=raw_sha256, **shared)
+def _raw_object(item: Fetched, raw_sha256: str, read_key: Callable[[], bytes]) -> RawObject:
+    shared = {each.name: getattr(item, each.name) for each in fields(RawObject) if each.name not in ("raw_sha256", "authors")}
+    (authors,) = pseudonymize_authors([read_authors(item.authors)], read_key)
+    return RawObject(raw_sha256=raw_sha256, authors=authors if isinstance(authors, str) else None, **shared)
 
 
 def _object_rows(objects: list[RawObject], source: Source, now: datetime) -> pd.DataFrame:
     rows: list[tuple[Any, ...]] = [
         (source.name, found.uri, found.raw_sha256, found.media_type, found.charset, found.role, found.parent_id, found.published_at,
-         len(found.payload), now, found.robots_allowed, found.ai_training_signal)
+         found.authors, len(found.payload), now, found.robots_allowed, found.ai_training_signal)
         for found in objects
     ]  # fmt: skip
     frame = pd.DataFrame(rows, columns=RAW_OBJECTS.column_names()).drop_duplicates(list(RAW_OBJECTS.key), keep="last")

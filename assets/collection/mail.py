@@ -1,6 +1,6 @@
-"""From a mailbox to records: one per message, with its subject, its text, and the thread it belongs to.
+"""From a mailbox to records: one per message, with its subject, its text, who wrote it, and the thread it belongs to.
 
-Authors and addressees are not read: they are people, and nothing after collection needs them.
+Addressees are not read: they are people, and nothing after collection needs them.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from email import message_from_bytes
 from email.errors import HeaderParseError, MessageError
 from email.header import decode_header
 from email.message import Message
-from email.utils import parsedate_to_datetime
+from email.utils import getaddresses, parsedate_to_datetime
 from itertools import zip_longest
 
 from assets.collection.charset import decode
@@ -32,7 +32,7 @@ _INTRODUCTION = re.compile(
 
 
 def read_mbox(payload: bytes, *, strips_quotes: bool) -> Iterator[Record | Refusal]:
-    """One outcome per message: `id`, `parent` (the first message of its thread), `title`, `text` and `published_at`.
+    """One outcome per message: `id`, `parent` (the first message of its thread), `title`, `text`, `published_at` and `authors`.
 
     A message without an id gets the hash of its bytes. The thread is the oldest message that `References` names; where a message only
     says what it answers, the chain of answers within the mailbox is followed to its beginning.
@@ -80,7 +80,7 @@ def _messages(payload: bytes) -> Iterator[bytes]:
         yield _ESCAPED.sub(rb"\1", payload[start.end() : end].rstrip(b"\r\n"))
 
 
-def _row(message: Message, raw: bytes, answered: dict[str, str], *, strips_quotes: bool) -> dict[str, str | None]:
+def _row(message: Message, raw: bytes, answered: dict[str, str], *, strips_quotes: bool) -> dict[str, str | list[str] | None]:
     own = next(iter(_ids(message, "Message-ID")), None) or hashlib.sha256(raw).hexdigest()[:32]
     text = _text(message)
     return {
@@ -89,6 +89,7 @@ def _row(message: Message, raw: bytes, answered: dict[str, str], *, strips_quote
         "title": _header(message, "Subject"),
         "text": strip_quotes(text) if strips_quotes else text,
         "published_at": _date(message),
+        "authors": _authors(message),
     }
 
 
@@ -102,6 +103,12 @@ def _thread(message: Message, own: str, answered: dict[str, str]) -> str:
     first = earlier[0] if earlier else own
     answered[own] = answered.get(first, first)
     return answered[own]
+
+
+def _authors(message: Message) -> list[str]:
+    """The addresses that a message is from, else what it says instead."""
+    addresses = [address for _, address in getaddresses([str(value) for value in message.get_all("From", [])]) if "@" in address]
+    return addresses or list(filter(None, [_header(message, "From")]))
 
 
 def _header(message: Message, name: str) -> str | None:

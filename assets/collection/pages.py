@@ -1,4 +1,4 @@
-"""From the HTML of a page to the paragraphs of its main text. Navigation, headings and legal lines are left out."""
+"""From the HTML of a page to the paragraphs of its main text, who wrote it and when. Navigation, headings and legal lines are left out."""
 
 import re
 from configparser import ConfigParser
@@ -25,30 +25,37 @@ class Page:
         title: Title of the page, where it has one.
         paragraphs: Paragraphs in reading order, white space folded, none empty.
         ai_training_signal: `noai` or `tdm_reservation` where a meta tag says that no model may be trained on it.
+        byline: Who wrote it, as the page has it: names, separated by semicolons.
+        published_at: The day on which it appeared, in ISO 8601, where its markup or its address says so.
     """
 
     title: str | None
     paragraphs: tuple[str, ...]
     ai_training_signal: str | None = None
+    byline: str | None = None
+    published_at: str | None = None
 
 
-def extract_page(html: str) -> Page:
+def extract_page(html: str, url: str | None = None) -> Page:
     """Finds the main text of a page with trafilatura; no paragraphs where there is none.
 
     Args:
         html: The decoded page.
+        url: Its address, which may hold the day.
     """
     # trafilatura takes a third of a second to import; only pages need it.
     from trafilatura import bare_extraction, load_html
+    from trafilatura.metadata import extract_metadata
 
     # A declared encoding of an already decoded text would make the parser decode it a second time.
     tree = load_html(_XML_DECLARATION.sub("", html))
     if tree is None:
         return Page(None, ())
     title = " ".join((tree.findtext(".//title") or "").split()) or None
-    signal = _training_signal(tree)  # before the extraction, which takes the tree apart
+    # Before the extraction, which takes the tree apart. Not extensive: a day somewhere in the text is not when it appeared.
+    signal, said_by, facts = _training_signal(tree), _meta_author(tree), extract_metadata(tree, url, extensive=False)
     document: Any = bare_extraction(tree, include_comments=False, include_tables=False, config=_extraction_settings())
-    return Page(title, tuple(_paragraphs(document.body)) if document is not None else (), signal)
+    return Page(title, tuple(_paragraphs(document.body)) if document is not None else (), signal, facts.author or said_by, facts.date)
 
 
 def _training_signal(tree: Any) -> str | None:  # noqa: ANN401 (lxml has no types)
@@ -62,6 +69,12 @@ def _training_signal(tree: Any) -> str | None:  # noqa: ANN401 (lxml has no type
     if any(word == "noai" for name, word in said if name in ("robots", "textmill")):
         return "noai"
     return "tdm_reservation" if ("tdm-reservation", "1") in said else None
+
+
+def _meta_author(tree: Any) -> str | None:  # noqa: ANN401 (lxml has no types)
+    """The author of a meta tag: trafilatura takes names of two characters, as many Chinese ones are, for none."""
+    found = (tag.get("content") or "" for tag in tree.iter("meta") if (tag.get("name") or "").lower() == "author")
+    return next((name for name in found if name.strip() and "://" not in name), None)
 
 
 def all_text(html: str) -> str:

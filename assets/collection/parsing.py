@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from assets.answers import DOCUMENT_ID_FIELD
+from assets.collection.authors import read_authors
 from assets.collection.charset import join_surrogates
 from assets.collection.formats import Record, Refusal
 from assets.collection.marking import MarkingError, mark_text
@@ -23,7 +24,9 @@ from assets.source_settings import FieldMapping
 
 ORIGIN_COLUMNS = ["uri", "raw_sha256"]
 RIGHTS_COLUMNS = ["robots_allowed", "ai_training_signal"]
-DOCUMENT_COLUMNS = ["external_id", "parent_id", "text", "title", "url", "published_at", "locator", *ORIGIN_COLUMNS, *RIGHTS_COLUMNS]
+DOCUMENT_COLUMNS = [
+    "external_id", "parent_id", "text", "title", "url", "published_at", "authors", "locator", *ORIGIN_COLUMNS, *RIGHTS_COLUMNS
+]  # fmt: skip
 REJECTED_COLUMNS = ["locator", "reason", "detail", *ORIGIN_COLUMNS]
 
 
@@ -33,7 +36,8 @@ class Parsed:
 
     Attributes:
         documents: One row per document: external_id (unique within an object), parent_id, text (not blank), title, url,
-            published_at (UTC or NaT), locator, robots_allowed, ai_training_signal (of the host, else of the page).
+            published_at (UTC or NaT), authors (a tuple of names, or of the pseudonyms
+            of those whom the transport names, or None), locator, robots_allowed, ai_training_signal (of the host, else of the page).
         votes: One row per vote; the columns of `assets.collection.votes.COLUMNS`.
         rejected: One row per record that made no document: locator, reason, detail. Records = documents + rejected.
         rejected_votes: One row per vote refused, or per record of a votes file: locator, reason, detail. The record that a
@@ -123,10 +127,11 @@ def _add_document(found: _Growing, record: Record, raw: RawObject, rules: Readin
     parent_id = parent_id or (external_id if text == collected else hash_text(collected))
     found.locators[external_id] = record.locator
     title, url = _read_optional(row, names.title), _read_optional(row, names.url)
-    published_at = row.get(names.published_at) if names.published_at else None
+    published_at = (row.get(names.published_at) if names.published_at else None) or raw.published_at
+    authors = read_authors(row.get(names.authors) if names.authors else None) or tuple((raw.authors or "").split()) or None
     origin = record.locator, raw.uri, raw.raw_sha256
     rights = raw.robots_allowed, raw.ai_training_signal or row.get(TRAINING_SIGNAL)
-    found.documents.append((external_id, parent_id, text, title, url, published_at or raw.published_at, *origin, *rights))
+    found.documents.append((external_id, parent_id, text, title, url, published_at, authors, *origin, *rights))
     _add_votes(found, VoteTarget(external_id=external_id), record, names, about)
 
 
@@ -206,7 +211,7 @@ def _documents_frame(rows: list[tuple[Any, ...]]) -> pd.DataFrame:
     frame = pd.DataFrame(rows, columns=DOCUMENT_COLUMNS)
     times = pd.Series([_as_time_text(value) for value in frame["published_at"]], dtype="str")
     parsed = pd.to_datetime(times, utc=True, errors="coerce", format="ISO8601").astype("datetime64[us, UTC]")
-    texts = {name: "str" for name in DOCUMENT_COLUMNS if name not in ("published_at", "robots_allowed")}
+    texts = {name: "str" for name in DOCUMENT_COLUMNS if name not in ("published_at", "authors", "robots_allowed")}
     return frame.assign(published_at=parsed).astype({**texts, "robots_allowed": "boolean"})
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
+from assets.collection.authors import split_byline
 from assets.collection.charset import decode
 from assets.collection.conll import read_conll
 from assets.collection.formats import Record, Refusal, read_csv, read_json, read_json_lines, read_parquet
@@ -40,6 +41,7 @@ class RawObject:
         published_at: Publication time given by the transport (UTC), for records without one.
         robots_allowed: A robots.txt permits reading it; None where there was none to ask.
         ai_training_signal: What its host says against training models on it (`assets/rights.py`).
+        authors: Pseudonyms of those whom the transport names as authors, joined by spaces, for records without any.
     """
 
     payload: bytes
@@ -52,6 +54,7 @@ class RawObject:
     published_at: datetime | None = None
     robots_allowed: bool | None = None
     ai_training_signal: str | None = None
+    authors: str | None = None
 
     def text(self) -> str:
         """The bytes as one text."""
@@ -132,21 +135,34 @@ def _plain_records(text: str, raw: RawObject) -> Iterator[Record | Refusal]:
 
 
 def _page_records(html: str, raw: RawObject, segment: Segment) -> Iterator[Record | Refusal]:
-    page = extract_page(html)
+    page = extract_page(html, raw.uri)
     name = raw.parent_id or raw.uri
+    shared = {
+        "title": page.title,
+        "url": raw.uri,
+        "authors": split_byline(page.byline),
+        # A feed knows the minute, a page often only the day.
+        "published_at": raw.published_at or page.published_at,
+        TRAINING_SIGNAL: page.ai_training_signal,
+    }
     if not page.paragraphs:
         yield Refusal("page", "no_main_text", f"expected an article in the page, found none in {len(html)} characters")
     elif segment == "page":
-        row = {"text": "\n".join(page.paragraphs), "id": name, "title": page.title, "url": raw.uri}
-        yield Record("page", row | {TRAINING_SIGNAL: page.ai_training_signal})
+        yield Record("page", {"text": "\n".join(page.paragraphs), "id": name} | shared)
     else:
         for number, paragraph in enumerate(page.paragraphs, start=1):
-            row = {"text": paragraph, "id": f"{name}#{number}", "title": page.title, "url": raw.uri, "parent": name}
-            yield Record(f"paragraph {number}", row | {TRAINING_SIGNAL: page.ai_training_signal})
+            yield Record(f"paragraph {number}", {"text": paragraph, "id": f"{name}#{number}", "parent": name} | shared)
 
 
 _OWN_NAMES = FieldMapping(
-    external_id="id", text="text", parent_id="parent", title="title", url="url", published_at="published_at", votes="votes"
+    external_id="id",
+    text="text",
+    parent_id="parent",
+    title="title",
+    url="url",
+    published_at="published_at",
+    authors="authors",
+    votes="votes",
 )
 
 

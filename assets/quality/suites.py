@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 from assets.answers import answer_pattern
 from assets.project import Project, Task
+from assets.pseudonyms import PSEUDONYMS_ONLY
 from assets.schemas import Table
 
 Severity = Literal["ERROR", "WARN"]
@@ -77,6 +78,16 @@ def expect_rows(name: str, meaning: str, type: str, severity: Severity = "ERROR"
 def expect_nothing_found(name: str, meaning: str, columns: Sequence[str], find: Finder, severity: Severity = "ERROR") -> Expectation:
     """A promise that a search through the staged rows finds nothing, for what no expectation of the library can say."""
     return Expectation(name, meaning, "scan", {"column_list": list(columns)}, "rows", severity, find)
+
+
+def expect_author_pseudonyms(key: str) -> Expectation:
+    """The promise that nobody is named as an author; `key` is the column that says where somebody is."""
+
+    def find(rows: "pd.DataFrame") -> list[str]:
+        is_named = rows["authors"].notna() & ~rows["authors"].astype("str").str.match(PSEUDONYMS_ONLY)
+        return [f"a name in authors of {key} {place}" for place in rows.loc[is_named, key]]
+
+    return expect_nothing_found("authors_are_pseudonyms", "Authors are pseudonyms and nothing else.", (key, "authors"), find)
 
 
 def expect_task_answers(task: Task, meaning: str = "Every label is one of the task's.") -> tuple[Expectation, ...]:

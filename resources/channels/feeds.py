@@ -38,6 +38,7 @@ class LinkedObject:
     published_at: datetime | None
     cursor_key: str
     cursor_value: str
+    authors: tuple[str, ...] = ()
 
 
 class FeedChannel:
@@ -130,6 +131,7 @@ def _fetch_linked(reader: WebReader, item: LinkedObject) -> Fetched | FetchFailu
         item.cursor_value,
         reply.robots_allowed,
         reply.ai_training_signal,
+        item.authors,
     )
 
 
@@ -164,12 +166,18 @@ def _linked_objects(entry: Any) -> Iterator[LinkedObject]:  # noqa: ANN401
     moment = dict.get(entry, "published_parsed") or dict.get(entry, "updated_parsed")
     published_at = datetime.fromtimestamp(calendar.timegm(moment), UTC) if moment else None
     state = str(dict.get(entry, "updated") or dict.get(entry, "published") or "")
-    yield LinkedObject(link, "documents", entry_id, published_at, f"entry:{entry_id}", json.dumps([state, link]))
+    yield LinkedObject(link, "documents", entry_id, published_at, f"entry:{entry_id}", json.dumps([state, link]), _authors(entry))
     for enclosure in entry.get("enclosures", []):
         href = enclosure.get("href", "")
         if enclosure.get("type") == MEDIA_TYPES["json"] and _is_web(href):
             value = json.dumps([state, href, enclosure.get("length", "")])
             yield LinkedObject(href, "annotations", entry_id, published_at, f"enclosure:{entry_id}:{href}", value)
+
+
+def _authors(entry: Any) -> tuple[str, ...]:  # noqa: ANN401
+    """Who wrote an entry: the address of each author, else the name."""
+    named = (author.get("email") or author.get("name") for author in entry.get("authors", []))
+    return tuple(str(name) for name in named if name)
 
 
 def _entry_id(entry: Any) -> str:  # noqa: ANN401

@@ -56,6 +56,7 @@ class Fetched:
         cursor_value: … and how far it was read.
         robots_allowed: The host's robots.txt permits reading it; None where there is none to ask.
         ai_training_signal: What its host says against training models on it, by a short stable name.
+        authors: Names of those whom the feed or listing names as authors.
     """
 
     uri: str
@@ -69,6 +70,7 @@ class Fetched:
     cursor_value: str
     robots_allowed: bool | None = None
     ai_training_signal: str | None = None
+    authors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

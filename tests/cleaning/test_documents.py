@@ -35,6 +35,7 @@ def raw_documents(texts, **columns):
             "licence": None,
             "robots_allowed": None,
             "ai_training_signal": None,
+            "authors": None,
             "ai_training_allowed": True,
         }
     ).assign(**columns)
@@ -195,6 +196,7 @@ def test_frames_have_the_declared_columns_and_types_whatever_they_hold(texts):
         "licence": "str",
         "robots_allowed": "boolean",
         "ai_training_signal": "str",
+        "authors": "str",
         "ai_training_allowed": "boolean",
     }
     assert list(cleaned.kept.columns) == [name for name in CLEAN_DOCUMENTS.column_names() if name != "cluster_id"]

@@ -43,6 +43,7 @@ def clean_documents(*texts, start=0, hours=None, **columns):
             "licence": None,
             "robots_allowed": None,
             "ai_training_signal": None,
+            "authors": None,
             "ai_training_allowed": True,
         }
     )

@@ -82,8 +82,8 @@ def test_bands_are_the_same_in_every_release_and_on_every_machine():
     frame = sketch(documents(["the quick brown fox jumps over the lazy dog"]))
     assert frame["text_sha256"][0] == "05c6e08f1d9fdafa03147fcb8f82f124c76d2f70e3d989dc8aadb5e7d7450bec"
     assert (SCHEME, [int(band) for band in frame["bands"][0][:2]]) == (
-        "minhash-w3-b16x5-2",
-        [7950425049790793583, 6559307574448510217],
+        "minhash-w3-b12x4-2",
+        [1911684085333684794, 1665152261447788392],
     )
 
 

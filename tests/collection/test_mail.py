@@ -39,10 +39,27 @@ def test_a_message_is_a_document_with_subject_time_and_thread():
     assert (row["published_at"].isoformat(), row["locator"]) == ("2026-01-02T03:04:05+00:00", "message 1")
 
 
-def test_nobody_who_wrote_or_received_a_message_is_stored():
+def test_of_the_people_in_a_message_only_its_author_is_read():
     found = parse(message(Message_ID="<1@a>"))
-    assert "amy" not in str(found.documents.to_dict())
+    assert found.documents["authors"].tolist() == [("amy@shop.example",)]
     assert "bob" not in str(found.documents.to_dict())
+
+
+@pytest.mark.parametrize(
+    ("header", "authors"),
+    [
+        ("Amy Lee <Amy@Shop.example>", ("Amy@Shop.example",)),
+        ('"Lee, Amy" <amy@shop.example>', ("amy@shop.example",)),
+        ("=?gb2312?B?1cXI/Q==?= <zhang@shop.example>", ("zhang@shop.example",)),
+        ("=?gb2312?B?1cXI/Q==?=", ("张三",)),
+        ("amy@shop.example, bob@shop.example", ("amy@shop.example", "bob@shop.example")),
+        ("Amy Lee", ("Amy Lee",)),
+        ("", None),
+    ],
+)
+def test_a_mail_is_by_its_address_or_else_by_its_name(header, authors):
+    found = parse(message(Message_ID="<1@a>").replace(b"From: Amy <amy@shop.example>", f"From: {header}".encode()))
+    assert found.documents["authors"].tolist() == [authors]
 
 
 @pytest.mark.parametrize(

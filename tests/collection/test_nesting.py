@@ -41,6 +41,12 @@ def test_messages_have_votes_of_their_own():
     assert found.votes[["external_id", "label"]].to_numpy().tolist() == [["1#1", "praise"]]
 
 
+def test_messages_have_authors_of_their_own():
+    thread = {"id": 1, "messages": [{"text": "好", "by": {"name": "张三"}}, {"text": "bad", "by": None}]}
+    found = parse(thread, FieldMapping(messages="messages", parent_id="id", authors="by.name"))
+    assert found.documents["authors"].tolist() == [("张三",), None]
+
+
 def test_messages_without_a_title_have_none():
     assert parse(TICKET, NAMES.model_copy(update={"title": None})).documents["title"].isna().all()
 

@@ -1,5 +1,7 @@
 """Main text of pages: paragraphs in order, without what surrounds them."""
 
+from datetime import UTC, datetime
+
 import pytest
 
 from assets.collection.pages import extract_page
@@ -67,3 +69,51 @@ def test_a_gbk_page_comes_out_right_whatever_the_header_says(declared):
 def test_an_xml_declaration_does_not_decode_a_second_time():
     payload = ('<?xml version="1.0" encoding="gbk"?>' + page_of(CHINESE)).encode("gbk")
     assert list(parsed_page(payload, "paragraph")["text"]) == CHINESE
+
+
+SAID_BY = [
+    ('<meta name="author" content="Ann Lee; Bo Chan">', ("Ann Lee", "Bo Chan")),
+    ('<meta property="article:author" content="By Ann Lee">', ("Ann Lee",)),
+    (
+        '<script type="application/ld+json">{"@context":"https://schema.org","@type":"NewsArticle","headline":"x",'
+        '"author":{"@type":"Person","name":"张三"}}</script>',
+        ("张三",),
+    ),
+    ('<meta name="Author" content="张三">', ("张三",)),
+    ('<meta name="author" content="https://site.example/people/7">', None),
+    ("", None),
+]
+
+
+@pytest.mark.parametrize(("head", "authors"), SAID_BY)
+@pytest.mark.parametrize("segment", ["page", "paragraph"])
+def test_who_wrote_a_page_is_read_where_it_says_so(head, authors, segment):
+    found = parsed_page(page_of(ENGLISH, head).encode(), segment)
+    assert set(found["authors"]) == {authors}
+
+
+def test_a_chinese_byline_is_read_without_what_leads_to_the_name():
+    html = page_of(CHINESE).replace("<h1>", '<div class="byline">作者：张三、李四</div><h1>')
+    assert set(parsed_page(html.encode(), "page")["authors"]) == {("张三", "李四")}
+
+
+@pytest.mark.parametrize(
+    ("head", "url", "day"),
+    [
+        ('<meta property="article:published_time" content="2024-03-05T10:11:12+00:00">', "http://site/a", "2024-03-05"),
+        ('<script type="application/ld+json">{"@type":"NewsArticle","datePublished":"2023-01-02"}</script>', "http://site/a", "2023-01-02"),
+        ("", "http://site/2022/11/30/story.html", "2022-11-30"),
+        ("", "http://site/a", "NaT"),
+    ],
+)
+def test_the_day_of_a_page_is_read_where_markup_or_address_say_so(head, url, day):
+    page = page_of([*ENGLISH, "On 12 March 2020 it had been closed."], head).encode()
+    found = parse_objects([RawObject(page, "0" * 64, url, "text/html")], fields=FieldMapping()).documents
+    assert str(found["published_at"][0])[:10] == day
+
+
+def test_the_time_of_a_feed_goes_before_the_day_of_a_page():
+    page = page_of(ENGLISH, '<meta property="article:published_time" content="2024-03-05">').encode()
+    moment = datetime(2024, 3, 5, 10, 11, tzinfo=UTC)
+    raw = RawObject(page, "0" * 64, "http://site/a", "text/html", published_at=moment)
+    assert parse_objects([raw], fields=FieldMapping()).documents["published_at"][0] == moment

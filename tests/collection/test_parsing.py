@@ -109,7 +109,7 @@ def test_a_record_without_id_is_named_by_its_text(line):
 
 
 def test_named_fields_are_read_and_others_are_not():
-    fields = FieldMapping(external_id="key", text="body", parent_id="thread", title="head", url="link", published_at="at")
+    fields = FieldMapping(external_id="key", text="body", parent_id="thread", title="head", url="link", published_at="at", authors="by")
     record = {
         "key": 1,
         "body": "b",
@@ -117,6 +117,7 @@ def test_named_fields_are_read_and_others_are_not():
         "head": "标题",
         "link": "https://x",
         "at": "2026-01-02T03:04:05+08:00",
+        "by": "王伟",
         "text": "not this",
     }
     (row,) = parsed(json.dumps(record), fields=fields).documents.drop(columns=RIGHTS_COLUMNS).to_dict("records")
@@ -127,6 +128,7 @@ def test_named_fields_are_read_and_others_are_not():
         "title": "标题",
         "url": "https://x",
         "published_at": pd.Timestamp("2026-01-01T19:04:05Z"),
+        "authors": ("王伟",),
         "locator": "line 1",
         "uri": "file:///drop/a",
         "raw_sha256": "0" * 64,

@@ -26,6 +26,7 @@ def documents_of(*rows):
             "title": pd.Series([None] * len(rows), dtype="str"),
             "url": pd.Series([None] * len(rows), dtype="str"),
             "published_at": pd.Series([pd.NaT] * len(rows), dtype="datetime64[us, UTC]"),
+            "authors": pd.Series([None] * len(rows), dtype="str"),
             "locator": [f"line {number}" for number in range(1, len(rows) + 1)],
             "uri": "file:///a",
             "raw_sha256": "0" * 64,

@@ -186,3 +186,12 @@ def test_cursors_are_json_that_tells_what_was_seen(site):
         "entry:a1": ["Fri, 02 Jan 2026 03:04:05 GMT", f"{site.url}/p1.html"],
         f"feed:{site.url}/feed.xml": {"etag": '"1"', "last_modified": ""},
     }
+
+
+def test_who_wrote_an_entry_comes_with_its_page(site):
+    author = "<dc:creator xmlns:dc='http://purl.org/dc/elements/1.1/'>张三</dc:creator>"
+    site.put_feed(site.item(1).replace("</item>", f"{author}</item>") + site.item(2))
+    site.put("/p1.html", b"<p>one</p>")
+    site.put("/p2.html", b"<p>two</p>")
+    first, second, _ = collect(channel_of(site), {})
+    assert (first.authors, second.authors) == (("张三",), ())

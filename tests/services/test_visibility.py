@@ -39,8 +39,8 @@ def test_rows_and_texts_by_role_token_and_settings(role, token, access, rows, te
 
 @pytest.mark.parametrize("text", ["Write to amy", "给王伟写信"])
 def test_restricted_texts_are_masked_and_other_columns_stay(text):
-    row = {"document_id": "d", "text": text, "title": text, "url": "u", "label": "neutral"}
-    masked = {"document_id": "d", "text": None, "title": None, "url": None, "label": "neutral"}
+    row = {"document_id": "d", "text": text, "title": text, "url": "u", "authors": "[NAME_aaaaaaaaaa]", "label": "neutral"}
+    masked = {"document_id": "d", "text": None, "title": None, "url": None, "authors": None, "label": "neutral"}
     restricted = view("trainer", restricted_sources=("tickets",))
     assert [restricted.mask(row, source) for source in ("shop", "tickets", "left_the_project")] == [row, masked, masked]
 

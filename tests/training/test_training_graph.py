@@ -9,7 +9,8 @@ from assets.labeling.stopping import HISTORY_SQL
 from assets.training.registry import RegistryError
 from dagster_project.automation import build_retrain_sensor
 from dagster_project.model_lifecycle import roll_back
-from services.erasure import Subject, erase, plan_erasure
+from services.erasure import erase
+from services.erasure_plan import Subject, plan_erasure
 from services.model_queries import show_models
 from services.queries import newest_report
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from assets.cleaning.pii.found import Found
+from assets.pseudonyms import canonical_name
 
 if TYPE_CHECKING:
     from transformers import TokenClassificationPipeline
@@ -62,7 +63,7 @@ def open_name_finder(model: str | None) -> NameFinder:
 
 def _people(text: str, entities: Iterable[Mapping[str, Any]]) -> list[Found]:
     people = [(int(each["start"]), int(each["end"])) for each in entities if str(each["entity_group"]).upper() in PERSON_LABELS]
-    return [Found(start, end, "name", " ".join(text[start:end].lower().split())) for start, end in people]
+    return [Found(start, end, "name", canonical_name(text[start:end])) for start, end in people]
 
 
 def _load(name: str) -> "TokenClassificationPipeline":

@@ -1,28 +1,19 @@
-"""Replaces personal data by stable keyed pseudonyms: `[EMAIL_kbnagpdhce]`.
+"""Replaces personal data in texts by stable keyed pseudonyms: `[EMAIL_kbnagpdhce]`.
 
-What is personal data is decided in `finding.py`; where the key comes from, in `resources/pseudonym_key.py`.
-
-A pseudonym is the kind and ten letters: 40 bits of HMAC-SHA256 (RFC 2104) over kind and canonical form. Equal values have equal
-pseudonyms for as long as the key stays, so that the same person stays the same, and nobody without the key can try values out.
-Among a million values of a kind there is a chance of about one in three that two share one. The form is chosen so that it goes
-through everything after it: no digits (texts that differ in it alone do not differ "in a number"), one word for shingles and tokens,
-square brackets, which neither HTML nor Markdown swallows, and nothing that a finder takes for personal data again.
+What is personal data is decided in `finding.py`; how a pseudonym is made, in `assets/pseudonyms.py`. Its form goes through everything after
+it: no digits (texts that differ in it alone do not differ "in a number"), one word for shingles and tokens, square brackets, which neither
+HTML nor Markdown swallows, and nothing that a finder takes for personal data again.
 """
 
-import hashlib
-import hmac
-import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 from assets.cleaning.pii.finding import find_personal_data, without_overlaps
 from assets.cleaning.pii.found import Found
 from assets.cleaning.pii.names import NameFinder, NoNames
+from assets.pseudonyms import PSEUDONYM, make_pseudonym
 from assets.replacements import Replacement
 
-PSEUDONYM = re.compile(r"\[[A-Z_]{2,20}_[a-p]{10}\]")
-_LETTERS = str.maketrans("0123456789abcdef", "abcdefghijklmnop")
-_LETTER_COUNT = 10
 _Piece = tuple[int, int, str, str]  # start and end in the original text, kind, pseudonym
 # What is replaced moves the words before a number nearer together, which can show another number; a text made to defeat this costs no more.
 _MAX_ROUNDS = 8
@@ -88,8 +79,7 @@ class Pseudonymizer:
 
     def pseudonym(self, found: Found) -> str:
         """The pseudonym of a value."""
-        digest = hmac.new(self.key, f"{found.kind}\0{found.value}".encode("utf-8", "surrogatepass"), hashlib.sha256).hexdigest()
-        return f"[{found.kind.upper()}_{digest[:_LETTER_COUNT].translate(_LETTERS)}]"
+        return make_pseudonym(self.key, found.kind, found.value)
 
 
 def _in_original(found: Found, result: Replaced, pieces: Sequence[_Piece]) -> tuple[int, int]:

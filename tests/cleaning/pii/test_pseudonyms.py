@@ -10,11 +10,12 @@ from hypothesis import strategies as st
 from assets.cleaning.decisive import says_something_else
 from assets.cleaning.pii.finding import find_personal_data
 from assets.cleaning.pii.found import Found
-from assets.cleaning.pii.pseudonyms import PSEUDONYM, Pseudonymizer
+from assets.cleaning.pii.pseudonyms import Pseudonymizer
 from assets.cleaning.repair import repair_text
 from assets.cleaning.tokens import tokenize_text
 from assets.cleaning.words import find_words
 from assets.cleaning_settings import PERSONAL_DATA, PersonalData
+from assets.pseudonyms import PSEUDONYM
 from assets.replacements import Replacement
 
 TEXTS = [json.loads(line)["text"] for line in (Path(__file__).parent.parent / "data" / "pii_cases.jsonl").read_text("utf-8").splitlines()]
