@@ -44,19 +44,25 @@ def refuse_erased(
     erased = np.array(tombstones.are_erased(source.name, documents["external_id"], documents["text"], documents["authors"]), dtype=bool)
     gone = documents[erased]
     suspects = {*gone["raw_sha256"], *parsed.rejected["raw_sha256"], *parsed.rejected_votes["raw_sha256"]}
-    found = [
-        forget(raw, gone[gone["raw_sha256"] == raw.raw_sha256], source, tombstones, store) for raw in objects if raw.raw_sha256 in suspects
-    ]
+    if tombstones.has_source(source.name):
+        found = [Forgotten(raw.raw_sha256, None, [], is_changed=True) for raw in objects]
+    else:
+        found = [
+            forget(raw, gone[gone["raw_sha256"] == raw.raw_sha256], source, tombstones, store)
+            for raw in objects
+            if raw.raw_sha256 in suspects
+        ]
     changed = {forgotten.raw_sha256: forgotten.rest for forgotten in found if forgotten.is_changed}
     if not changed:
         return parsed, list(objects)
     for sha256 in changed.keys() - set(find_shared(list(changed))):
         store.delete(content_key(sha256))
     places = {(forgotten.raw_sha256, place) for forgotten in found for place in forgotten.places}
+    gone_whole = {sha256 for sha256, rest in changed.items() if rest is None}
     refused = gone[["locator", "uri", "raw_sha256"]].assign(reason="erased", detail=DETAIL)
-    rejected = pd.concat([_at_places(parsed.rejected, places), refused[parsed.rejected.columns]])
+    rejected = pd.concat([_at_places(parsed.rejected, places, gone_whole), refused[parsed.rejected.columns]])
     names = {sha256: rest.raw_sha256 if rest else "" for sha256, rest in changed.items()}
-    parts = [documents[~erased], parsed.votes, rejected, _at_places(parsed.rejected_votes, places)]
+    parts = [documents[~erased], parsed.votes, rejected, _at_places(parsed.rejected_votes, places, gone_whole)]
     renamed = [part.assign(raw_sha256=part["raw_sha256"].replace(names)).reset_index(drop=True) for part in parts]
     kept = [changed.get(raw.raw_sha256, raw) for raw in objects]
     return Parsed(*renamed), [raw for raw in kept if raw is not None]
@@ -96,8 +102,6 @@ def forget(raw: RawObject, gone: pd.DataFrame, source: Source, tombstones: Tombs
         is_text=lambda value: known.is_text(value) or tombstones.has_text(value),
         is_id=lambda value: known.is_id(value) or tombstones.has_record(source.name, value),
     )
-    if tombstones.has_source(source.name):
-        return Forgotten(raw.raw_sha256, None, [], is_changed=True)
     places = find_places(raw, rules, traces)
     if places is None and gone.empty:
         return Forgotten(raw.raw_sha256, raw, [], is_changed=False)
@@ -107,10 +111,10 @@ def forget(raw: RawObject, gone: pd.DataFrame, source: Source, tombstones: Tombs
     return Forgotten(raw.raw_sha256, rest, places or [], is_changed=rest is not raw)
 
 
-def _at_places(rejected: pd.DataFrame, places: Collection[tuple[str, str]]) -> pd.DataFrame:
-    """Refusals; of those of erased records only that they were erased is told."""
+def _at_places(rejected: pd.DataFrame, places: Collection[tuple[str, str]], gone_whole: Collection[str]) -> pd.DataFrame:
+    """Refusals; of those of erased records, and of objects of which nothing is left, only that they were erased is told."""
     found = zip(rejected["raw_sha256"], rejected["locator"], strict=True)
-    is_erased = pd.Series([pair in places for pair in found], index=rejected.index, dtype="bool")
+    is_erased = pd.Series([pair in places or pair[0] in gone_whole for pair in found], index=rejected.index, dtype="bool")
     return rejected.assign(reason=rejected["reason"].mask(is_erased, "erased"), detail=rejected["detail"].mask(is_erased, DETAIL))
 
 
