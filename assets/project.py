@@ -309,6 +309,12 @@ class Retention(Section):
 
     snapshots_days: int = Field(7, ge=0, le=3650, description="Days that an earlier state of the tables can be read by its snapshot.")
     backups: int = Field(30, ge=1, description="Backups that stay; after one that was proven, older ones go with what only they held.")
+    timings_days: int = Field(
+        400,
+        ge=1,
+        le=3650,
+        description="Days that counts of reads and writes stay; a compaction removes older ones. At least `report.window_days`.",
+    )
 
 
 class Project(Section):
@@ -341,6 +347,16 @@ class Project(Section):
         doubled = sorted({name for name in names if names.count(name) > 1})
         if doubled:
             raise ValueError(f"expected distinct source names, found {doubled} more than once")
+        return self
+
+    @model_validator(mode="after")
+    def timings_stay_as_long_as_they_are_reported(self) -> Self:
+        """A report on counts that are gone would show too few, and nobody could tell."""
+        if self.retention.timings_days < self.report.window_days:
+            raise ValueError(
+                f"retention.timings_days: expected at least report.window_days ({self.report.window_days}), "
+                f"found {self.retention.timings_days}"
+            )
         return self
 
     @model_validator(mode="after")

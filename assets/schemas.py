@@ -646,6 +646,13 @@ COMPACTION = Table(
         Column("snapshots_expired", "BIGINT", "Earlier states that can no longer be read.", minimum=0),
         Column("files_deleted", "BIGINT", "Files that nothing needed any more.", minimum=0),
         Column("catalog_bytes", "BIGINT", "Length of the catalog, afterwards.", minimum=0),
+        Column(
+            "timings_removed",
+            "BIGINT",
+            "Counts of reads and writes that were older than `retention.timings_days`.",
+            nullable=True,
+            minimum=0,
+        ),
     ),
     ("compacted_at",),
 )
@@ -689,6 +696,16 @@ FINE_TUNED_MODEL = Table(
         Column("model_key", "VARCHAR", "Prefix of the model's files in the object store."),
         Column("manifest_sha256", "VARCHAR", "Content hash of its manifest, which lists the hash of every file."),
         Column("trained_at", "TIMESTAMPTZ", "When training ended (UTC)."),
+        Column(
+            "erased_train_rows", "BIGINT", "Rows of its train split that were erased since; missing for none.", nullable=True, minimum=0
+        ),
+        Column(
+            "erased_other_rows",
+            "BIGINT",
+            "Rows of its dev and test split that were erased since: it was chosen and measured by them; missing for none.",
+            nullable=True,
+            minimum=0,
+        ),
     ),
     ("model_id",),
 )

@@ -14,18 +14,20 @@ from resources.labeling_server import LabelingServer
 from resources.lakehouse import Lakehouse
 from resources.notices import ANNOTATED, Notices
 
-# Confident labels approved after the data set that the champion was trained on, and what that data set was.
+# Confident labels approved after the data set that the champion was trained on, what that data set was, and what the champion learnt
+# from it that was erased since.
 NEW_LABELS_SQL = """
 WITH champion AS (
     SELECT champion_id FROM champion_model WHERE champion_id IS NOT NULL ORDER BY decided_at DESC LIMIT 1),
 trained AS (
-    SELECT dataset_version FROM fine_tuned_model JOIN champion ON model_id = champion_id),
+    SELECT dataset_version, coalesce(erased_train_rows, 0) AS erased_rows FROM fine_tuned_model JOIN champion ON model_id = champion_id),
 frozen AS (
     SELECT min(t.increment_id) AS increment_id
     FROM lake.history.training_dataset t JOIN trained USING (dataset_version)),
 consumed AS (
     SELECT input_increment_id FROM lake.main.increment_inputs JOIN frozen USING (increment_id))
-SELECT (SELECT dataset_version FROM trained) AS dataset_version, count(*) AS new_labels, max(increment_id) AS newest
+SELECT (SELECT dataset_version FROM trained) AS dataset_version, (SELECT erased_rows FROM trained) AS erased_rows, count(*) AS new_labels,
+    max(increment_id) AS newest
 FROM labeled_documents
 WHERE is_confident AND increment_id NOT IN (SELECT input_increment_id FROM consumed)
 """
@@ -63,26 +65,25 @@ def build_schedules(project: Project) -> list[dg.ScheduleDefinition]:
 
 
 def build_retrain_sensor(project: Project) -> dg.SensorDefinition:
-    """Requests a retraining when enough labels were approved since the champion's data set."""
+    """Requests a retraining when enough labels were approved since the champion's data set, or text was erased that it learnt from."""
     threshold = project.training.retrain_after_new_labels
 
     @dg.sensor(job=retrain, minimum_interval_seconds=300, name="retrain_on_new_labels")
     def retrain_on_new_labels(
         context: dg.SensorEvaluationContext, lakehouse: dg.ResourceParam[Lakehouse]
     ) -> dg.SensorResult | dg.SkipReason:
-        """Counts labels approved since the champion's data set; asks for one run per champion and batch of labels."""
+        """Counts labels approved since the champion's data set, and its rows that were erased; asks once per champion and batch of them."""
         found = lakehouse.read(NEW_LABELS_SQL).iloc[0]
         if found["dataset_version"] is None:
             return dg.SkipReason("There is no champion yet; run the job `retrain` or `everything` once.")
-        new_labels = int(found["new_labels"])
+        dataset_version, new_labels, erased_rows = str(found["dataset_version"]), int(found["new_labels"]), int(found["erased_rows"])
         seen = json.loads(context.cursor) if context.cursor else {}
-        if new_labels < threshold:
-            return dg.SkipReason(f"{new_labels} new labels since data set {found['dataset_version']}; {threshold} request a retraining.")
-        if is_requested(seen, str(found["dataset_version"]), new_labels, threshold):
-            return dg.SkipReason(
-                f"A retraining for {seen['new_labels']} new labels was requested already; it has not changed the champion."
-            )
-        cursor = {"dataset_version": found["dataset_version"], "new_labels": new_labels, "newest": found["newest"]}
+        if new_labels < threshold and not erased_rows:
+            return dg.SkipReason(f"{new_labels} new labels since data set {dataset_version}; {threshold} request a retraining.")
+        if is_requested(seen, dataset_version, new_labels, threshold, erased_rows):
+            words = f"{seen['new_labels']} new labels and {seen.get('erased_rows', 0)} erased rows"
+            return dg.SkipReason(f"A retraining for {words} was requested already; it has not changed the champion.")
+        cursor = {"dataset_version": dataset_version, "new_labels": new_labels, "newest": found["newest"], "erased_rows": erased_rows}
         key = hashlib.sha256(json.dumps(cursor, sort_keys=True).encode()).hexdigest()[:32]
         return dg.SensorResult([dg.RunRequest(run_key=key)], cursor=json.dumps(cursor))
 
@@ -122,9 +123,11 @@ def build_annotation_sensor(project: Project) -> dg.SensorDefinition:
     return refresh_on_new_annotations
 
 
-def is_requested(seen: dict[str, object], dataset_version: str, new_labels: int, threshold: int) -> bool:
-    """Whether the last request covers these labels: same champion data set, and less than another threshold of labels since.
+def is_requested(seen: dict[str, object], dataset_version: str, new_labels: int, threshold: int, erased_rows: int = 0) -> bool:
+    """Whether the last request covers these labels and erased rows.
 
-    A challenger that loses leaves the champion's data set as it was; without this, every later label would request a run.
+    It does when the champion's data set is the same, less than another threshold of labels came since, and not a row more was erased. A
+    challenger that loses leaves the champion's data set as it was; without this, every later label would request a run.
     """
-    return seen.get("dataset_version") == dataset_version and new_labels - int(str(seen.get("new_labels", 0))) < threshold
+    is_enough = new_labels - int(str(seen.get("new_labels", 0))) >= threshold or erased_rows > int(str(seen.get("erased_rows", 0)))
+    return seen.get("dataset_version") == dataset_version and not is_enough

@@ -17,6 +17,7 @@ from assets.code_version import code_version
 from assets.project import Project
 from assets.quality.audit import audit
 from assets.quality.plain import validate_plainly
+from assets.training.erased import describe_erased
 from assets.training.manifests import ModelFolderError, read_manifest, sha256_of_file
 from assets.training.registry import RegistryError, appointment_row, find_aliases, find_reigns
 from assets.training.stored_models import check_model, fetch_model
@@ -81,7 +82,8 @@ def _appoint(
     (audited,) = audit(lakehouse, "champion_model", find_suites(project)["champion_model"], run_id, validate_plainly)
     if not audited.is_approved:
         raise LakehouseError("Expected the audit to approve the decision, found that it did not; see the checks of champion_model.")
-    return {"champion": model_id, "before": current, "decision": decision, "reason": row["reason"].item()}
+    done = {"champion": model_id, "before": current, "decision": decision, "reason": row["reason"].item()}
+    return done | ({"erased": erased} if (erased := describe_erased(model)) else {})
 
 
 def bring_model(lakehouse: Lakehouse, store: ObjectStore, name: str, folder: Path) -> Path:

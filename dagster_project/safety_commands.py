@@ -8,7 +8,6 @@ import typer
 from dagster_project.model_commands import open_resources
 from dagster_project.printing import JsonOption, say
 from resources.encrypted_object_store import EncryptedObjectStore
-from resources.tombstones import Proof, read_proofs
 
 key_app = typer.Typer(no_args_is_help=True, help="The master key that objects and backups are encrypted with.")
 
@@ -18,23 +17,26 @@ def erase(
     reason: Annotated[str, typer.Option(help="Why, for the proof; no personal data.")] = "",
     with_copies: Annotated[bool, typer.Option(help="Take documents along that were refused as duplicates.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
-    list_only: Annotated[bool, typer.Option("--list", help="Print the erasures so far, and erase nothing.")] = False,
+    list_only: Annotated[bool, typer.Option("--list", help="Print the erasures so far, or those of the subject; erase nothing.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Remove documents from every place that holds them, and keep them from coming back. What it cannot reach: docs/safety.md."""
-    from services.erasure import Subject, plan_erasure
     from services.erasure import erase as erase_all
+    from services.erasure_plan import Subject, plan_erasure
+    from services.erasures import describe_proof, list_erasures
 
     resources = open_resources()
     if list_only:
-        say([describe_proof(proof) for proof in read_proofs(resources["object_store"])], as_json)
+        wanted = Subject.parse(subject).hash(resources["pseudonym_key"].read()) if subject else None
+        say(list_erasures(resources["object_store"], wanted), as_json)
         return
     if subject is None or not reason:
         raise typer.BadParameter("expected a subject and --reason, such as: textmill erase document:ID --reason 'request 12'")
     plan = plan_erasure(resources, Subject.parse(subject), with_copies=with_copies)
     typer.echo(
         f"{len(plan.ids)} documents in {len(plan.objects)} raw objects, {len(plan.versions)} data sets, {len(plan.models)} models; "
-        f"{len(plan.copies)} more were refused as their duplicates (--with-copies takes them along)",
+        f"{len(plan.copies)} more were refused as their duplicates (--with-copies takes them along); "
+        f"{plan.without_bytes} other documents lose their bytes and cannot be parsed again, since the format is not taken apart",
         err=True,
     )
     if not yes:
@@ -42,7 +44,8 @@ def erase(
         typer.confirm(f"This cannot be undone.{backups} Erase them?", abort=True)
     proof = erase_all(resources, plan, reason, getpass.getuser())
     say([describe_proof(proof)], as_json)
-    again = f"; models {', '.join(proof.models)} had learnt from them or were judged by them: train anew" if proof.models else ""
+    models = f"models {', '.join(proof.models)} had learnt from them or were judged by them"
+    again = f"; {models}: `textmill run retrain` freezes a data set without them and trains anew" if proof.models else ""
     typer.echo(f"`textmill run refresh` makes the search index anew{again}", err=True)
 
 
@@ -51,18 +54,12 @@ def pseudonym(
     as_json: JsonOption = False,
 ) -> None:
     """Print the pseudonym that stands for somebody in texts and as an author, and how many documents hold it: what `erase` is given."""
-    from services.erasure import Subject, plan_erasure, pseudonyms_of
+    from services.erasure_plan import Subject, plan_erasure, pseudonyms_of
 
     resources = open_resources()
     written = value if value is not None else typer.prompt("Of whom", hide_input=True)
     found = pseudonyms_of(resources, written)
     say([{"subject": f"author:{name}", "documents": len(plan_erasure(resources, Subject("author", name)).ids)} for name in found], as_json)
-
-
-def describe_proof(proof: Proof) -> dict[str, object]:
-    """An erasure as a row, without its hashes."""
-    shown = proof.model_dump(mode="json", exclude={"sources", "records", "texts", "authors"})
-    return shown | {"removed": "; ".join(f"{count} {place}" for place, count in proof.removed.items())}
 
 
 def restore(

@@ -15,6 +15,9 @@ from resources.lakehouse import Lakehouse, LakehouseError
 
 FILES_SQL = "SELECT coalesce(sum(file_count), 0), coalesce(sum(file_size_bytes), 0) FROM ducklake_table_info('lake')"
 EXPIRE_SQL = "CALL ducklake_expire_snapshots('lake', older_than => $before)"
+# Rows of the ledger lie in the catalog itself, where DuckLake leaves them after every snapshot that they are part of has expired.
+INLINED_TABLES_SQL = "SELECT table_name FROM {tables}.ducklake_inlined_data_tables"
+DEAD_ROWS_SQL = "DELETE FROM {table} WHERE end_snapshot <= (SELECT min(snapshot_id) FROM ducklake_snapshot)"
 SMALL_FILES_SQL = """
 SELECT count(*) FROM ducklake_list_files('lake', $table, schema => 'main') WHERE data_file_size_bytes < $small"""
 SMALL_FILE_BYTES = 32 << 20
@@ -66,11 +69,25 @@ def compact(lakehouse: Lakehouse, expire_before: datetime) -> Compaction:
     return Compaction(files_before, files_after, bytes_before, bytes_after, expired, deleted, catalog_bytes)
 
 
+def remove_timings(lakehouse: Lakehouse, before: datetime) -> int:
+    """Remove what was counted of reads and writes before a moment; returns how many rows of `increment_timings` went."""
+    with lakehouse.transaction() as connection:
+        removed = connection.execute("DELETE FROM lake.main.increment_timings WHERE written_at < ?", [before]).fetchone()
+    return int(removed[0]) if removed else 0
+
+
 def drop_snapshots(lakehouse: Lakehouse, before: datetime) -> tuple[int, int]:
-    """Give up older snapshots, and delete the files that none needs any more: how many of each. The caller has the files to itself."""
+    """Give up older snapshots, and delete files, and rows in the catalog, that none needs any more; how many snapshots and files.
+
+    The caller has the files to itself.
+    """
     with lakehouse.session() as connection:
         expired = connection.execute(EXPIRE_SQL, {"before": before}).fetchall()
         deleted = connection.execute("CALL ducklake_cleanup_old_files('lake', cleanup_all => true)").fetchall()
+        inlined = [name for (name,) in connection.execute(INLINED_TABLES_SQL.format(tables=lakehouse.place.catalog_tables)).fetchall()]
+    with lakehouse.session():
+        lakehouse.close()  # nothing may be attached
+        lakehouse.place.execute_in_catalog([DEAD_ROWS_SQL.format(table=name) for name in inlined])
     return len(expired), len(deleted) + lakehouse.remove_orphans()
 
 

@@ -131,17 +131,26 @@ def is_transient(error: BaseException) -> bool:
 
 
 @contextmanager
-def published_scope(connection: duckdb.DuckDBPyConnection, frames: Mapping[str, pd.DataFrame]) -> Iterator[None]:
-    """Published tables and some frames can be named without a schema."""
+def registered(connection: duckdb.DuckDBPyConnection, frames: Mapping[str, pd.DataFrame]) -> Iterator[None]:
+    """Some frames can be named as tables."""
     for name, frame in frames.items():
         connection.register(name, to_arrow(frame))
-    connection.execute("USE lake.published")
     try:
         yield
     finally:
-        connection.execute("USE memory.main")
         for name in frames:
             connection.unregister(name)
+
+
+@contextmanager
+def published_scope(connection: duckdb.DuckDBPyConnection, frames: Mapping[str, pd.DataFrame]) -> Iterator[None]:
+    """Published tables and some frames can be named without a schema."""
+    with registered(connection, frames):
+        connection.execute("USE lake.published")
+        try:
+            yield
+        finally:
+            connection.execute("USE memory.main")
 
 
 def temporary_name(kind: str) -> str:

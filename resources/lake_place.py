@@ -18,6 +18,9 @@ from filelock import FileLock
 
 from resources.lake_connection import CATALOG, DATA, LOCK, attach_catalog_file, open_duckdb, quoted, refuse_network_file_system
 
+METADATA = "__ducklake_metadata_lake"
+"""What DuckLake calls the database of the catalog of `lake`."""
+
 
 class Lock(Protocol):
     """A lock between processes that its holder can take again. It is released when the holder dies."""
@@ -67,6 +70,11 @@ class LakePlace(ABC):
     @abstractmethod
     def data_url(self) -> str:
         """Folder of the data files, as DuckDB names it, with a slash at its end."""
+
+    @property
+    @abstractmethod
+    def catalog_tables(self) -> str:
+        """Schema of the catalog's own tables, as SQL names it on a connection that the lakehouse is attached to."""
 
     @abstractmethod
     def describe(self) -> str:
@@ -167,6 +175,11 @@ class EmbeddedPlace(LakePlace):
     def data_url(self) -> str:
         """See `LakePlace`."""
         return f"{self.folder / DATA}/"
+
+    @property
+    def catalog_tables(self) -> str:
+        """See `LakePlace`."""
+        return METADATA
 
     def describe(self) -> str:
         """See `LakePlace`."""

@@ -5,13 +5,15 @@ every older snapshot is given up, files that nothing names any more are deleted,
 from what is left, and the catalog is written anew. Does not belong here: which rows go (`services/erasure.py`).
 """
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import duckdb
 import pandas as pd
 
 from resources.compaction import drop_snapshots, vacuum_catalog
-from resources.lake_connection import to_arrow
+from resources.lake_connection import registered
 from resources.lake_copy import TABLES_SQL
 from resources.lakehouse import Lakehouse
 from resources.ledger import LEDGER_TABLES
@@ -29,7 +31,25 @@ WHERE (table_id, column_id) IN (SELECT table_id, column_id FROM ducklake_column 
 STALE_STATISTICS_SQL = "DELETE FROM ducklake_file_column_stats WHERE data_file_id NOT IN (SELECT data_file_id FROM ducklake_data_file)"
 
 
-def delete_documents(lakehouse: Lakehouse, ids: pd.DataFrame, objects: pd.DataFrame) -> dict[str, int]:
+@dataclass(frozen=True)
+class Besides:
+    """What is done besides deleting the rows of documents, in the same transaction and before it.
+
+    Attributes:
+        marks: Statements that mark what was made of the documents; they may read their ids as `gone_ids`.
+        conditions: Which other rows of a table go, by its name: SQL over its columns, with the table as `t`.
+        frames: What the conditions join, by name.
+    """
+
+    marks: Sequence[str] = ()
+    conditions: Mapping[str, str] = field(default_factory=dict)
+    frames: Mapping[str, pd.DataFrame] = field(default_factory=dict)
+
+
+NOTHING_BESIDES = Besides()
+
+
+def delete_documents(lakehouse: Lakehouse, ids: pd.DataFrame, objects: pd.DataFrame, besides: Besides = NOTHING_BESIDES) -> dict[str, int]:
     """Delete the rows of some documents in every table and every state, and those of raw objects that are gone, in one transaction.
 
     Args:
@@ -37,34 +57,38 @@ def delete_documents(lakehouse: Lakehouse, ids: pd.DataFrame, objects: pd.DataFr
         ids: One row per document: `document_id`.
         objects: One row per changed raw object of a source: `source`, `raw_sha256`, and the hash and length that it has now,
             `new_sha256` (missing where nothing is left of it) and `size_bytes`.
+        besides: What else is done.
 
     Returns:
         Rows that went, by table; tables without any are not named.
     """
     removed: dict[str, int] = {}
+    frames = {"gone_ids": ids, "changed_objects": objects.astype({"new_sha256": "str", "size_bytes": "int64"}), **besides.frames}
 
     def delete() -> None:
         removed.clear()
-        with lakehouse.transaction() as connection:
-            connection.register("gone_ids", to_arrow(ids))
-            connection.register("changed_objects", to_arrow(objects.astype({"new_sha256": "str", "size_bytes": "int64"})))
-            try:
-                for table in lakehouse.tables.values():
-                    columns = {column.name for column in table.columns}
-                    if "document_id" in columns:
-                        is_gone = "document_id IN (SELECT document_id FROM gone_ids)"
-                        (found,) = connection.execute(f"SELECT count(*) FROM lake.main.{table.name} WHERE {is_gone}").fetchone() or (0,)
-                        if found:
-                            connection.execute(f"DELETE FROM lake.main.{table.name} WHERE {is_gone}")
-                            removed[table.name] = int(found)
-                    if {"source", "raw_sha256"} <= columns and len(objects):
-                        _follow_objects(connection, table.name, is_of_objects="size_bytes" in columns)
-            finally:
-                connection.unregister("gone_ids")
-                connection.unregister("changed_objects")
+        with lakehouse.transaction() as connection, registered(connection, frames):
+            for statement in besides.marks:
+                connection.execute(statement)
+            for name, condition in besides.conditions.items():
+                _delete_where(connection, name, condition, removed)
+            for table in lakehouse.tables.values():
+                columns = {column.name for column in table.columns}
+                if "document_id" in columns:
+                    _delete_where(connection, table.name, "document_id IN (SELECT document_id FROM gone_ids)", removed)
+                if {"source", "raw_sha256"} <= columns and len(objects):
+                    _follow_objects(connection, table.name, is_of_objects="size_bytes" in columns)
 
     lakehouse.retry(delete, "erase")
     return removed
+
+
+def _delete_where(connection: duckdb.DuckDBPyConnection, table: str, condition: str, removed: dict[str, int]) -> None:
+    """Delete rows of a table and count them; a table that has none is not written."""
+    (found,) = connection.execute(f"SELECT count(*) FROM lake.main.{table} AS t WHERE {condition}").fetchone() or (0,)
+    if found:
+        connection.execute(f"DELETE FROM lake.main.{table} AS t WHERE {condition}")
+        removed[table] = removed.get(table, 0) + int(found)
 
 
 def _follow_objects(connection: duckdb.DuckDBPyConnection, table: str, *, is_of_objects: bool) -> None:

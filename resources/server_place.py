@@ -16,7 +16,7 @@ import duckdb
 from resources.advisory_lock import AdvisoryLock
 from resources.catalog_copy import copy_postgres_catalog, fill_postgres_catalog
 from resources.lake_connection import LakehouseError, attach_catalog_file, extension_file, open_duckdb, quoted
-from resources.lake_place import DataFile, LakePlace
+from resources.lake_place import METADATA, DataFile, LakePlace
 from resources.postgres_address import PostgresAddress
 from resources.s3_object_store import S3ObjectStore
 
@@ -50,6 +50,11 @@ class ServerPlace(LakePlace):
     def data_url(self) -> str:
         """See `LakePlace`."""
         return self._data.url("")
+
+    @property
+    def catalog_tables(self) -> str:
+        """See `LakePlace`."""
+        return f'{METADATA}."{self._schema}"'
 
     def describe(self) -> str:
         """See `LakePlace`."""

@@ -35,6 +35,8 @@ class Proof(BaseModel):
         removed: Rows or objects that went, by place.
         dataset_versions: Data sets that were rewritten without the documents.
         models: Models that had learnt from them, or were judged by them.
+        without_bytes: Documents that stay, and whose bytes went with a raw object that is not taken apart: they cannot be parsed again.
+        subject: Keyed hash of the subject: who has the key and the subject can tell that this is its erasure.
         sources: Keyed hashes of sources that are refused as a whole.
         records: Keyed hashes of the records that are refused.
         texts: Keyed hashes of the texts that are refused whatever record they come in.
@@ -54,6 +56,8 @@ class Proof(BaseModel):
     removed: dict[str, int] = Field(default_factory=dict)
     dataset_versions: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
+    without_bytes: int = 0
+    subject: str = ""
     sources: tuple[str, ...] = ()
     records: tuple[str, ...] = ()
     texts: tuple[str, ...] = ()
@@ -86,14 +90,24 @@ class Tombstones:
         """
         if self.is_empty:
             return [False for _ in external_ids]
-        if hash_of(self.key, "source", source) in self.sources:
+        if self.has_source(source):
             return [True for _ in external_ids]
         return [
-            hash_of(self.key, "record", source, external_id) in self.records
-            or text_hash(self.key, text) in self.texts
-            or self._are_authors_erased(named)
+            self.has_record(source, external_id) or self.has_text(text) or self._are_authors_erased(named)
             for external_id, text, named in zip(external_ids, texts, authors, strict=True)
         ]
+
+    def has_source(self, source: str) -> bool:
+        """Whether a whole source was erased."""
+        return hash_of(self.key, "source", source) in self.sources
+
+    def has_record(self, source: str, external_id: str) -> bool:
+        """Whether a record of a source was erased."""
+        return hash_of(self.key, "record", source, external_id) in self.records
+
+    def has_text(self, text: str) -> bool:
+        """Whether a text was erased; never one that is so short that it is anybody's."""
+        return text_hash(self.key, text) in self.texts
 
     def _are_authors_erased(self, named: str | None) -> bool:
         names = named.split() if self.authors and isinstance(named, str) else ()

@@ -19,8 +19,10 @@ from resources.object_store import ObjectNotFoundError, ObjectStore
 from services.queries import as_json
 from services.visibility import View, sign
 
+# `rows_out` is how many rows an increment had when it was frozen: what is missing now was erased.
 VERSIONS_SQL = """
-SELECT dataset_version, count(DISTINCT document_id) AS rows_count, list(DISTINCT source ORDER BY source) AS sources,
+SELECT dataset_version, count(DISTINCT document_id) AS rows_count, max(rows_out) - count(DISTINCT document_id) AS erased_rows,
+       list(DISTINCT source ORDER BY source) AS sources,
        strftime(min(created_at), '%Y-%m-%dT%H:%M:%SZ') AS created_at,
        dataset_version IN (SELECT dataset_version FROM training_dataset) AS is_current
 FROM lake.history.training_dataset JOIN lake.main.increments USING (increment_id)

@@ -12,8 +12,9 @@ from starlette.background import BackgroundTask
 from assets.schemas import CLEAN_DOCUMENTS
 from resources.access_store import AccessStoreError, Identity
 from resources.object_store import ObjectNotFoundError
-from services.api import EVERYBODY, TRAINERS, VOTE_READERS, Backend, Refusal, allow, check_role
+from services.api import ADMINS, EVERYBODY, TRAINERS, VOTE_READERS, Backend, Refusal, allow, check_role
 from services.downloads import Download, DownloadError, bring_file, find_file, list_versions, read_data_manifest, sources_of
+from services.erasures import list_erasures
 from services.listings import DOCUMENTS, LABELS, PREDICTIONS, VOTES, Listing, page_model, read_page, row_model
 from services.model_queries import show_models, trace_model
 from services.queries import trace_document
@@ -36,7 +37,8 @@ class DatasetVersion(BaseModel):
     """One frozen data set."""
 
     dataset_version: str
-    rows_count: int
+    rows_count: int = Field(description="Those that it has now.")
+    erased_rows: int = Field(description="Those that were erased since it was frozen.")
     sources: list[str] = Field(description="Those that the token sees.")
     created_at: datetime
     is_current: bool
@@ -191,8 +193,13 @@ def add_origin_endpoints(app: FastAPI, backend: Backend) -> None:
 
     @app.get("/models")
     def models(_identity: Anybody) -> list[dict[str, Any]]:
-        """Every model, newest first, with its aliases (candidate, champion, previous), score and what was decided about it."""
+        """Every model, newest first, with its aliases, score, what was decided about it, and what was erased that it was trained on."""
         return show_models(backend.lakehouse)
+
+    @app.get("/erasures")
+    def erasures(_identity: Annotated[Identity, Depends(allow(*ADMINS))]) -> list[dict[str, Any]]:
+        """What was erased, oldest first: when, by whom, why, how much went from where, and which data sets and models held it."""
+        return list_erasures(backend.object_store)
 
     @app.get("/lineage/{thing}", responses=MISSING)
     def lineage(identity: Anybody, thing: Id) -> dict[str, Any]:

@@ -41,6 +41,7 @@ def test_a_good_file_loads_with_chinese_labels(tmp_path):
         ({"training": {"epochs": "three"}}, r"training.epochs: Input should be a valid integer.*found 'three'"),
         ({"sources": []}, r"sources: Tuple should have at least 1 item"),
         ({"sources": [{"kind": "files", "name": "shop"}]}, r"sources\[0\].path: expected a value, found none"),
+        ({"retention": {"timings_days": 29}}, r"timings_days: expected at least report.window_days \(30\), found 29"),
         ({"sources": GOOD["sources"] * 2}, r"expected distinct source names, found \['shop'\] more than once"),
         ({"access": {"restricted_sources": ["shpo"]}}, r"access: expected sources out of \['shop'\], found \['shpo'\]"),
         ({"access": {"sources": {"viewer": ["仓库"]}}}, r"access: expected sources out of \['shop'\], found \['仓库'\]"),

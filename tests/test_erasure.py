@@ -4,19 +4,19 @@ import json
 import shutil
 import sqlite3
 
-import pandas as pd
 import pytest
 from typer.testing import CliRunner
 
 from assets.answers import DOCUMENT_ID_FIELD
+from assets.collection.gathering import parse, stored_objects
 from assets.label_studio import title_of
 from assets.labeling.given_answers import Answer
 from dagster_project.cli import app
 from dagster_project.environments import read_environment
-from resources.object_store import LocalObjectStore
 from resources.tombstones import read_proofs, read_tombstones
 from services import erasure
-from services.erasure import ErasureError, Subject, erase, erase_again, plan_erasure, rewrite_dataset
+from services.erasure import erase, erase_again
+from services.erasure_plan import ErasureError, Subject, plan_erasure
 from services.queries import find_documents
 
 SECRET = "Zanzibarian lamp number seven burnt down the garage of Mrs Quillfeather."
@@ -28,6 +28,13 @@ ENGLISH = [
     {"id": "4", "text": "Write to me at quill@example.com about the broken desk lamp.", "ratings": [0, 0, 1, 0]},
     {"id": "8", "text": "Thank you so much!"},
 ]
+REFUSED = [
+    {"id": ["no id"], "text": SECRET},
+    {"id": [SECRET], "text": "Somebody else wrote this about nothing at all."},
+    {"id": 2, "text": ["the same record", "Quillfeather"]},
+    json.dumps({"id": "90", "text": f"{SECRET} It was cut off"})[:-9],
+]
+"""Records that make no document; the second quotes the text in what is told of its refusal."""
 CHINESE = [
     {"id": "甲", "text": "这家酒店的服务很好,房间干净,强烈推荐。", "ratings": [3, 3, 4]},
     {"id": "乙", "text": GEHEIM, "ratings": [-3, -2, -3]},
@@ -45,7 +52,9 @@ def filled(platform, files_source, project_of, tmp_path):
         "TEXTMILL_MASTER_KEY": "a-master-secret-0001",
     }
     platform.environment = read_environment(variables)
-    platform.configure(project_of([files_source("shop", ENGLISH), files_source("hotel", CHINESE)]))
+    shop = files_source("shop", ENGLISH)
+    files_source("shop", REFUSED, file="refused.jsonl")
+    platform.configure(project_of([shop, files_source("hotel", CHINESE)]))
     assert platform.run("refresh").failed_steps == {}
     tokens = platform.resources["compute"].folder / "tokens"
     tokens.mkdir(parents=True)
@@ -93,7 +102,8 @@ def files_of(connection, table):
     return [str(row[0]).rsplit("/", 1)[-1] for row in rows]
 
 
-def test_no_byte_of_an_erased_text_is_left_and_the_others_are_whole(filled, labeling_server):
+def test_no_byte_of_an_erased_text_is_left_and_the_others_are_whole(filled, labeling_server, files_source):
+    files_source("shop", ENGLISH[::-1])  # the same records in other bytes: fetched again, and not one document is new
     filled.desk.keep([Answer(id_of(filled, "2"), "Ann", "negative"), Answer(id_of(filled, "1"), "Ann", "positive")], "test")
     assert filled.run("refresh").failed_steps == {}
     filled.desk.keep([Answer(id_of(filled, "2"), "Bob", "negative")], "test")
@@ -104,7 +114,9 @@ def test_no_byte_of_an_erased_text_is_left_and_the_others_are_whole(filled, labe
     before = filled.rows("clean_documents WHERE external_id NOT IN ('2', '乙')", "external_id", "text", "cluster_id")
     labels = "labeled_documents JOIN clean_documents USING (document_id)"
     labelled = filled.rows(f"{labels} WHERE external_id NOT IN ('2', '乙')", "external_id", "label", "votes_count")
+    assert len(filled.rows("rejected_records WHERE source = 'shop'", "locator")) == 4
     proofs = [erased(filled, "2"), erased(filled, "乙")]
+    assert {reason for (reason,) in filled.rows("rejected_records WHERE source = 'shop'", "reason")} == {"malformed_json"}, "without a text"
     found, strangers, snapshots = places_with(filled, NEEDLES)
     assert (found, strangers, snapshots) == ([], set(), 1)
     assert filled.rows("clean_documents", "external_id", "text", "cluster_id") == before
@@ -115,6 +127,8 @@ def test_no_byte_of_an_erased_text_is_left_and_the_others_are_whole(filled, labe
     assert (proofs[0].documents, proofs[0].kind, proofs[0].reason, proofs[0].erased_by) == (1, "document", "request 12", "op")
     assert proofs[0].finished_at >= proofs[0].began_at
     assert proofs[0].removed["rows of raw_documents"] == 1
+    assert proofs[0].removed["rows of rejected_records"] == 3
+    assert (proofs[0].removed["raw objects, rewritten without them"], proofs[0].without_bytes) == (3, 0), proofs[0].removed
     assert proofs[0].removed["files of answers"] == 2
     assert proofs[0].removed["tasks of the labeling server"] == 1
     assert read_proofs(filled.resources["object_store"]) == proofs
@@ -134,6 +148,7 @@ def test_what_was_erased_does_not_come_back(filled, files_source):
     erased(filled, "2", "乙", "8")
     files_source("shop", [*ENGLISH, {"id": "5", "text": "A brand new lamp for the desk in the corner."}])
     files_source("shop", [{"id": "77", "text": f"  {SECRET.upper()}"}, {"id": "9", "text": "Thank you so much!"}], file="copy.jsonl")
+    files_source("shop", [{"id": ["no id"], "text": SECRET}, {"id": ["nor this"], "text": "Kept."}], file="refused-again.jsonl")
     files_source("hotel", [*CHINESE, {"id": "乙", "text": "改了文字的同一条记录，也不应该回来，无论写什么。"}], file="two.jsonl")
     outcome = filled.run("refresh")
     assert outcome.failed_steps == {}
@@ -160,12 +175,17 @@ def test_an_author_by_the_pseudonym_then_a_whole_source(filled, files_source):
     erase(filled.resources, plan, "request", "op")
     assert places_with(filled, ["quill@example.com", pseudonym])[0] == []
 
+    files_source("hotel", [{"id": ["x"], "text": "被拒绝的记录也属于这个来源。"}], file="refused.jsonl")
+    assert filled.collect().failed_steps == {}
+    assert places_with(filled, ["被拒绝的记录"])[0]
     plan = plan_erasure(filled.resources, Subject("source", "hotel"))
     assert erase(filled.resources, plan, "licence ended", "op").documents == 2
+    assert not filled.rows("rejected_records WHERE source = 'hotel'", "locator")
+    files_source("hotel", [{"id": ["y"], "text": "被拒绝的记录又来了一条。"}], file="refused.jsonl")
     files_source("hotel", [{"id": "丙", "text": "这是同一来源的一条新评论，也不能再被收集。"}], file="two.jsonl")
     assert filled.run("refresh").failed_steps == {}
     assert {source for (source,) in filled.rows("clean_documents", "source")} == {"shop"}
-    assert places_with(filled, [*NEEDLES[4:], "强烈推荐", "新评论"])[0] == []
+    assert places_with(filled, [*NEEDLES[4:], "强烈推荐", "新评论", "被拒绝的记录"])[0] == []
 
 
 def test_an_erasure_that_was_killed_again_and_again_is_finished(filled, monkeypatch):
@@ -197,32 +217,49 @@ def test_a_lakehouse_restored_from_an_older_copy_is_erased_again(filled, tmp_pat
     filled.lakehouse.close()
     shutil.copytree(filled.lakehouse.folder, tmp_path / "older")
     erased(filled, "2")
+    erase(filled.resources, plan_erasure(filled.resources, Subject("source", "hotel")), "licence ended", "op")
     filled.lakehouse.close()
     shutil.rmtree(filled.lakehouse.folder)
     shutil.move(tmp_path / "older", filled.lakehouse.folder)
     assert filled.rows("clean_documents WHERE external_id = '2'", "external_id")
-    assert erase_again(filled.resources) == 1
-    assert places_with(filled, NEEDLES[:4])[0] == []
+    assert erase_again(filled.resources) == 3
+    assert places_with(filled, NEEDLES)[0] == []
+    assert {source for (source,) in filled.rows("raw_objects", "source")} == {"shop"}
     assert erase_again(filled.resources) == 0
 
 
-def test_a_data_set_goes_on_without_the_row(tmp_path):
-    from assets.storage.datasets import FILE_SCHEMA
+def texts_in_objects(platform, source):
+    """What is still parsed from the stored bytes of a source."""
+    found = stored_objects(platform.lakehouse, platform.resources["object_store"], source)
+    return sorted(parse(found, source).documents["text"])
 
-    rows = pd.DataFrame({name: [None, None, None] for name in FILE_SCHEMA.names}).assign(
-        document_id=["a", "b", "c"], text=["A", SECRET, "C"]
-    )
-    for split in ("train", "dev", "test"):
-        rows.to_parquet(tmp_path / f"{split}.parquet", index=False)
-    (tmp_path / "manifest.json").write_text(json.dumps({"version": "v", "splits": {}, "files": {}}))
-    store = LocalObjectStore(tmp_path / "store")
-    for name in ("train.parquet", "dev.parquet", "test.parquet", "manifest.json"):
-        store.put_file(f"datasets/v/{name}", tmp_path / name)
-    assert rewrite_dataset(store, "v", ["b", "z"]) == 1
-    manifest = json.loads(store.get("datasets/v/manifest.json"))
-    assert (manifest["splits"], manifest["erased_rows"]) == ({"train": 2, "dev": 2, "test": 2}, 3)
-    store.get_file("datasets/v/train.parquet", tmp_path / "back.parquet")
-    assert pd.read_parquet(tmp_path / "back.parquet")["document_id"].tolist() == ["a", "c"]
+
+def test_messages_of_a_mailbox_go_one_by_one_and_the_others_can_be_parsed_again(platform, project_of, tmp_path):
+    texts = ["one", SECRET, "three"]
+    mails = "\n".join(f"From amy\nMessage-ID: <{number}@x>\nSubject: mail\n\n{text}\n" for number, text in enumerate(texts))
+    (tmp_path / "box.mbox").write_text(mails)
+    platform.configure(project_of([{"kind": "mailbox", "name": "mails", "path": str(tmp_path / "*.mbox")}]))
+    assert platform.collect().failed_steps == {}
+    (document_id,) = [row[0] for row in platform.rows("raw_documents", "document_id", "text") if row[1] == SECRET]
+    (tmp_path / "box.mbox").unlink()
+    proof = erase(platform.resources, plan_erasure(platform.resources, Subject("document", document_id)), "request 12", "op")
+    assert (proof.removed["raw objects, rewritten without them"], proof.without_bytes) == (1, 0)
+    assert texts_in_objects(platform, platform.project.sources[0]) == ["one", "three"]
+    store = platform.resources["object_store"]
+    assert not [stored.key for stored in store.list() if b"Zanzibar" in store.get(stored.key)]
+
+
+def test_an_object_that_goes_whole_is_told_of_with_how_many_lose_their_bytes(platform, files_source, project_of):
+    shop, hotel = files_source("shop", ENGLISH), files_source("hotel", CHINESE)
+    platform.configure(project_of([shop, hotel]))
+    assert platform.collect().failed_steps == {}
+    platform.configure(project_of([hotel]))  # nothing says any more how the objects of the other are read
+    plan = plan_erasure(platform.resources, Subject("document", id_of(platform, "2")))
+    assert plan.without_bytes == 4
+    proof = erase(platform.resources, plan, "request 12", "op")
+    assert (proof.removed["raw objects, whole"], proof.without_bytes) == (1, 4)
+    assert [row[0] for row in platform.rows("raw_documents WHERE source = 'shop'", "external_id")] == ["1", "3", "4", "8"]
+    assert platform.rows("raw_objects WHERE source = 'shop'", "uri") == []
 
 
 def test_an_author_is_nowhere_by_name_and_can_be_erased_for_good(platform, files_source, project_of, tmp_path, monkeypatch):
@@ -277,11 +314,16 @@ def test_the_command_asks_first_and_prints_the_proof(filled, monkeypatch, tmp_pa
     run = CliRunner()
     asked = run.invoke(app, ["erase", f"document:{document_id}", "--reason", "request 12"], input="n\n")
     assert asked.exit_code == 1
-    assert "1 documents in 1 raw objects" in asked.output
+    assert "1 documents in 2 raw objects" in asked.output
     assert filled.rows("raw_documents WHERE external_id = '2'", "external_id")
     filled.lakehouse.close()
     done = run.invoke(app, ["erase", f"document:{document_id}", "--reason", "request 12", "--yes"])
     assert done.exit_code == 0, done.output
     assert run.invoke(app, ["erase", "--list"]).output.count("request 12") == 1
+    (listed,) = json.loads(run.invoke(app, ["erase", f"document:{document_id}", "--list", "--json"]).stdout)
+    assert (listed["kind"], listed["documents"], listed["objects_to_go"], len(listed["subject"])) == ("document", 1, 0, 16)
+    assert "1 rows of raw_documents" in listed["removed"]
+    assert document_id not in json.dumps(listed)
+    assert json.loads(run.invoke(app, ["erase", f"source:{document_id}", "--list", "--json"]).stdout) == []
     assert run.invoke(app, ["erase", f"document:{document_id}"]).exit_code == 2
     assert not filled.rows("raw_documents WHERE external_id = '2'", "external_id")

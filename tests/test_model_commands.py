@@ -59,6 +59,7 @@ class Shop:
         self.store.put_directory(f"models/{model_id}", folder)
         given = {"model_id": model_id, "recipe": "{}", "model_key": f"models/{model_id}", "manifest_sha256": digest}
         given["trained_at"] = START + timedelta(hours=self.hours)
+        given |= {"erased_train_rows": 2 if model_id == C else None, "erased_other_rows": 1 if model_id == C else None}
         fill = {"VARCHAR": "x", "DOUBLE": 0.5, "BIGINT": 1}
         row = {column.name: given.get(column.name, fill.get(column.type)) for column in FINE_TUNED_MODEL.columns}
         self.append("fine_tuned_model", pd.DataFrame([row]))
@@ -106,6 +107,13 @@ def test_models_are_listed_with_aliases_and_decisions(shop):
         (A, "previous", "promoted"),
     ]
     assert "因为" in shop.command("models").stdout
+
+
+def test_models_that_learnt_from_erased_text_say_so(shop):
+    words = "trained on erased text (2 rows): retrain; judged by erased text (1 rows)"
+    assert [row["erased"] for row in shop.json("models", "--json")] == [words, "", ""]
+    (traced,) = shop.json("models", A)
+    assert (traced["model"]["erased_train_rows"], traced["model"]["erased_other_rows"]) == (0, 0)
 
 
 def test_a_model_is_traced_by_alias_and_by_why(shop):
@@ -172,9 +180,10 @@ def test_serving_starts_the_app_with_the_checked_files(shop, monkeypatch):
 def test_rolling_back_goes_back_one_champion_after_the_other(shop):
     (done,) = shop.json("promote", C, "--reason", "人工检查过", "--json")
     assert (done["champion"], done["before"], done["decision"], done["reason"]) == (C, B, "overridden", "Overridden: 人工检查过")
+    assert "trained on erased text (2 rows): retrain" in done["erased"]
     assert shop.aliases() == {"champion": C, "previous": B}
     (done,) = shop.json("rollback", "--reason", "答错了", "--json")
-    assert (done["champion"], done["reason"]) == (B, "Rolled back: 答错了")
+    assert (done["champion"], done["reason"], "erased" in done) == (B, "Rolled back: 答错了", False)
     assert shop.json("rollback", "--json")[0]["champion"] == A
     assert isinstance(shop.command("rollback").exception, RegistryError)
     assert shop.json("rollback", "--to", C, "--json")[0]["champion"] == C

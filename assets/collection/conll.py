@@ -6,7 +6,7 @@ record becomes is decided in `parsing.py`.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from assets.collection.formats import Record, Refusal
@@ -53,7 +53,7 @@ def read_conll(text: str, name: str, annotator: str) -> Iterator[Record | Refusa
         if not line.strip():
             yield from _finish(sentence, parent, annotator)
             sentence = _Sentence()
-        elif line.startswith(DOCUMENT_LINE) or line.startswith("# newdoc"):
+        elif _begins_document(line):
             yield from _finish(sentence, parent, annotator)
             sentence, documents = _Sentence(), documents + 1
             parent = f"{name}#{documents}"
@@ -62,6 +62,28 @@ def read_conll(text: str, name: str, annotator: str) -> Iterator[Record | Refusa
             sentence.facts |= {fact[1]: fact[2].strip()} if fact else {}
         else:
             _take(sentence, line, number)
+
+
+def without_sentences(text: str, goes: Callable[[Record | Refusal], bool]) -> str:
+    """The file with the lines of some sentences blank, comments included; others keep their lines, and documents their numbers."""
+    lines = text.split("\n")
+    for outcome in read_conll(text, "", ""):
+        if goes(outcome):
+            first = last = int(outcome.locator.removeprefix("line ")) - 1
+            while first and _is_of_sentence(lines[first - 1]):
+                first -= 1
+            while last + 1 < len(lines) and _is_of_sentence(lines[last + 1]):
+                last += 1
+            lines[first : last + 1] = [""] * (last + 1 - first)
+    return "\n".join(lines)
+
+
+def _is_of_sentence(line: str) -> bool:
+    return bool(line.strip()) and not _begins_document(line)
+
+
+def _begins_document(line: str) -> bool:
+    return line.startswith((DOCUMENT_LINE, "# newdoc"))
 
 
 def join_tokens(tokens: Sequence[str]) -> tuple[str, list[tuple[int, int]]]:

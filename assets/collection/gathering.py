@@ -15,7 +15,7 @@ from assets.collection.authors import pseudonymize_authors, read_authors
 from assets.collection.channels import channel_of
 from assets.collection.forgetting import refuse_erased
 from assets.collection.parsing import Parsed, parse_objects
-from assets.collection.reading import CONLL, RawObject
+from assets.collection.reading import CONLL, RawObject, rules_of
 from assets.collection.receiving import received_votes
 from assets.collection.records import to_raw_annotations, to_raw_documents
 from assets.schemas import COLLECTION_CURSORS, RAW_ANNOTATIONS, RAW_OBJECTS, REJECTED_ANNOTATIONS, REJECTED_RECORDS
@@ -167,9 +167,14 @@ def load_objects(rows: pd.DataFrame, store: ObjectStore) -> Iterator[RawObject]:
 
 def parse(objects: Iterable[RawObject], source: Source) -> Parsed:
     """Parse objects the way the project says."""
-    segment = source.segment if source.kind in ("feed", "site") else "page"
-    strips_quotes = source.kind == "mailbox" and source.quoted_replies == "strip"
-    return parse_objects(objects, fields=source.fields, segment=segment, max_text_chars=source.max_text_chars, strips_quotes=strips_quotes)
+    rules = rules_of(source)
+    return parse_objects(
+        objects,
+        fields=rules.fields,
+        segment=rules.segment,
+        max_text_chars=rules.max_text_chars,
+        strips_quotes=rules.strips_quotes,
+    )
 
 
 def may_hold_votes(rows: pd.DataFrame, source: Source) -> pd.Series:

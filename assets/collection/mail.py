@@ -5,7 +5,7 @@ Addressees are not read: they are people, and nothing after collection needs the
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from email import message_from_bytes
 from email.errors import HeaderParseError, MessageError
@@ -53,6 +53,23 @@ def read_mbox(payload: bytes, *, strips_quotes: bool) -> Iterator[Record | Refus
             yield Record(locator, row)
     if not _START.search(payload):
         yield Refusal("file", "malformed_mailbox", "expected a line that begins with `From `, found none")
+
+
+def without_messages(payload: bytes, goes: Callable[[Record | Refusal, str], bool]) -> bytes:
+    """The mailbox without some of its messages; the others keep their bytes.
+
+    Args:
+        payload: The mailbox.
+        goes: Whether a message goes, by what is read of it, with what it quotes or without, and by its bytes as text.
+    """
+    starts = [start.start() for start in _START.finditer(payload)] or [0]
+    kept = payload[: starts[0]]
+    for start, end in zip_longest(starts, starts[1:]):
+        message = payload[start:end]
+        outcomes = [next(read_mbox(message, strips_quotes=strips_quotes)) for strips_quotes in (False, True)]
+        if not any(goes(outcome, message.decode(errors="replace")) for outcome in outcomes):
+            kept += message
+    return kept
 
 
 def _messages(payload: bytes) -> Iterator[bytes]:

@@ -13,7 +13,7 @@ from assets.collection.mail import read_mbox
 from assets.collection.nesting import names_of_messages, nested_records
 from assets.collection.pages import extract_page
 from assets.label_studio import votes_of
-from assets.source_settings import FieldMapping
+from assets.source_settings import FieldMapping, Source
 
 JSON_LINES = ("application/x-ndjson", "application/jsonl")
 PARQUET = "application/vnd.apache.parquet"
@@ -56,6 +56,10 @@ class RawObject:
     ai_training_signal: str | None = None
     authors: str | None = None
 
+    def text(self) -> str:
+        """The bytes as one text."""
+        return decode(self.payload, self.charset, self.media_type).text
+
 
 @dataclass(frozen=True)
 class ReadingRules:
@@ -72,6 +76,13 @@ class ReadingRules:
     segment: Segment
     max_text_chars: int
     strips_quotes: bool = False
+
+
+def rules_of(source: Source) -> ReadingRules:
+    """How the objects of a source are read."""
+    segment: Segment = source.segment if source.kind in ("feed", "site") else "page"
+    strips_quotes = source.kind == "mailbox" and source.quoted_replies == "strip"
+    return ReadingRules(source.fields, segment, source.max_text_chars, strips_quotes)
 
 
 def read_records(raw: RawObject, rules: ReadingRules) -> Iterator[Record | Refusal]:

@@ -14,13 +14,22 @@ from assets.project import Project
 from assets.schemas import BACKUP, COMPACTION, SEARCH_INDEX, SPLITS, STORAGE_REPORT, TRAINING_DATASET
 from assets.storage.backup_record import describe_backup
 from assets.storage.contamination import find_contaminated, passages_of
-from assets.storage.datasets import MEMBERS_SQL, ROWS_SQL, TOKENS_SQL, DatasetWriter, FrozenDataset, permitted, training_refusals
+from assets.storage.datasets import (
+    ERASED_ROWS_SQL,
+    MEMBERS_SQL,
+    ROWS_SQL,
+    TOKENS_SQL,
+    DatasetWriter,
+    FrozenDataset,
+    permitted,
+    training_refusals,
+)
 from assets.storage.indexing import INDEXED_ROWS, INDEXED_TABLES, documents_indexed, index_documents
 from assets.storage.measuring import measure, report
 from assets.storage.splits import assign_splits, count_leaks
 from assets.wiring import LakehouseResource, Materialized, ProjectResource, Refresh, asset_options, materialized, step_of
 from resources.backups import Backups
-from resources.compaction import compact
+from resources.compaction import compact, remove_timings
 from resources.increments import BATCH_ROWS, Step
 from resources.lakehouse import Lakehouse
 from resources.object_store import ObjectStore
@@ -38,13 +47,14 @@ def training_dataset(
     object_store: dg.ResourceParam[ObjectStore],
 ) -> Materialized:
     """A frozen, content-addressed data set of the confident labels: train, dev and test without leakage, with manifest and card."""
+    has_lost_rows = bool(lakehouse.read(ERASED_ROWS_SQL)["rows"].item())
     with step_of(
         context,
         lakehouse,
         "training_dataset",
         upstream=["labeled_documents", "clean_documents", "tokens"],
         following="snapshot",
-        full_refresh=config.full_refresh,
+        full_refresh=config.full_refresh or has_lost_rows,
         package=PACKAGE,
     ) as step:
         if not step.has_new_input:
@@ -104,11 +114,12 @@ def backup(
 
 @dg.asset(**asset_options(COMPACTION, ["duckdb", "parquet"]))
 def compaction(context: dg.AssetExecutionContext, config: Refresh, lakehouse: LakehouseResource, project: ProjectResource) -> Materialized:
-    """Small files merged, old snapshots expired, files that nothing needs deleted; no row, data set or model goes."""
+    """Small files merged, old snapshots expired, old counts and what nothing needs deleted; no other row, data set or model goes."""
     now = datetime.now(UTC)
     with step_of(context, lakehouse, "compaction", package=PACKAGE) as step:
+        timings = remove_timings(lakehouse, now - timedelta(days=project.retention.timings_days))
         done = compact(lakehouse, now - timedelta(days=project.retention.snapshots_days))
-        step.write("compaction", pd.DataFrame([{"compacted_at": now, **dataclasses.asdict(done)}]))
+        step.write("compaction", pd.DataFrame([{"compacted_at": now, **dataclasses.asdict(done), "timings_removed": timings}]))
         step.count(rows_in=1, rows_out=1)
         step.measure("files_added", max(0, done.files_after - done.files_before))
     return materialized(step)

@@ -7,14 +7,13 @@ the files end up is the object store's business.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from assets.answers import labels_of_answer
@@ -47,6 +46,12 @@ FROM splits
 JOIN labeled_documents l USING (document_id)
 JOIN (SELECT document_id, text, licence, robots_allowed FROM clean_documents) USING (document_id)
 ORDER BY document_id
+"""
+
+# Rows that the current data set had when it was frozen and has no more: they were erased.
+ERASED_ROWS_SQL = """
+SELECT coalesce(sum(rows_out), 0) - (SELECT count(*) FROM training_dataset) AS rows FROM lake.main.increments
+WHERE asset = 'training_dataset' AND state = 'approved'
 """
 
 # Tokens of the members in some splits, in batches.
@@ -174,31 +179,6 @@ class FrozenDataset:
         }
         (self.folder / "manifest.json").write_text(json.dumps(manifest, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
         (self.folder / "README.md").write_text(render_card(self, project, silver_rows), encoding="utf-8")
-
-
-def without_rows(folder: Path, document_ids: Collection[str]) -> int:
-    """Write the files of a data set anew without some documents, in place; its name stays, and the manifest says what is missing.
-
-    Args:
-        folder: The data set's files.
-        document_ids: What goes.
-
-    Returns:
-        How many rows went.
-    """
-    manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    gone = 0
-    for split in SPLITS:
-        path = folder / f"{split}.parquet"
-        rows = pq.read_table(path)
-        kept = rows.filter(pc.invert(pc.is_in(rows["document_id"], pa.array(list(document_ids), pa.string()))))
-        gone += len(rows) - len(kept)
-        pq.write_table(kept, path, compression="zstd")
-        manifest["splits"][split] = len(kept)
-        manifest["files"][path.name] = hash_file(path)
-    manifest["erased_rows"] = manifest.get("erased_rows", 0) + gone
-    (folder / "manifest.json").write_text(json.dumps(manifest, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
-    return gone
 
 
 def render_card(dataset: FrozenDataset, project: Project, silver_rows: int) -> str:

@@ -9,6 +9,7 @@ import dagster as dg
 import pandas as pd
 
 from assets.project import Project
+from assets.training.erased import note_erased
 from assets.training.registry import CHAMPION_SQL, NEWEST_REPORT_SQL
 from assets.training.stored_models import fetch_model
 from resources.increments import Step
@@ -38,7 +39,7 @@ def report_model(step: Step, lakehouse: Lakehouse, store: ObjectStore, project: 
         champion = fetch_champion(lakehouse, store, model_id, Path(folder) / "champion")
         described = report_on(Path(folder) / "model", train_rows, test_rows, project, tokens, champion)
     evaluation, report = described.evaluation, described.report
-    store.put(f"reports/{model_id}/model_card.md", described.card.encode())
+    store.put(f"reports/{model_id}/model_card.md", note_erased(described.card, model).encode())
     store.put(f"reports/{model_id}/report.md", report.markdown.encode())
     store.put(f"reports/{model_id}/report.json", json.dumps(report.json, ensure_ascii=False, indent=2).encode())
     for name, picture in report.pictures.items():

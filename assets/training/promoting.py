@@ -13,6 +13,7 @@ import dagster as dg
 import pandas as pd
 
 from assets.project import Project
+from assets.training.erased import rows_learnt
 from assets.training.manifests import ModelFolderError, sha256_of_file
 from assets.training.registry import (
     CHAMPION_SQL,
@@ -124,6 +125,11 @@ def _measure(bench: Bench, challenger: Mapping[Any, Any], champion: Mapping[Any,
     version = str(challenger["dataset_version"])
     findings.test, findings.facts["test_sha256"] = read_frozen_split(bench.store, version, "test")
     if findings.test.empty:
+        return
+    findings.facts["erased_rows_learnt"] = {"challenger": rows_learnt(challenger), "champion": rows_learnt(champion or {})}
+    if rows_learnt(challenger):
+        problem = f"{challenger['model_id']} was trained on erased text ({rows_learnt(challenger)} rows): retrain."
+        findings.facts["problems"].append(problem)
         return
     findings.facts["leakage"] = {"challenger": find_leakage(bench.store, version, findings.test)}
     if findings.facts["leakage"]["challenger"]["documents"] or findings.facts["leakage"]["challenger"]["groups"]:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from assets.project import Project
 from assets.schemas import CHAMPION_MODEL, FINE_TUNED_MODEL
+from assets.training.erased import describe_erased
 
 if TYPE_CHECKING:  # the module brings scikit-learn, which definitions need not wait for
     from assets.training.gate.promotion import Decision
@@ -29,7 +30,10 @@ SEMI JOIN evaluation_report USING (model_id)
 WHERE model_id NOT IN (SELECT challenger_id FROM champion_model)
 ORDER BY trained_at
 """
-MODELS_SQL = "SELECT * FROM fine_tuned_model ORDER BY trained_at, model_id"
+MODELS_SQL = """
+SELECT * REPLACE (coalesce(erased_train_rows, 0) AS erased_train_rows, coalesce(erased_other_rows, 0) AS erased_other_rows)
+FROM fine_tuned_model ORDER BY trained_at, model_id
+"""
 DECISIONS_SQL = "SELECT * FROM champion_model ORDER BY decided_at, decision_id"
 SCORES_SQL = """
 SELECT model_id, metric, value FROM evaluation_report
@@ -108,7 +112,7 @@ def resolve_model(name: str, models: pd.DataFrame, decisions: pd.DataFrame) -> s
 
 
 def list_models(models: pd.DataFrame, decisions: pd.DataFrame) -> list[dict[str, Any]]:
-    """The registry, newest model first: id, aliases, what it was trained on, its dev score, and the newest decision about it."""
+    """The registry, newest model first: id, aliases, what it was trained on and what of that was erased, its dev score, newest decision."""
     aliases = find_aliases(models, decisions)
     newest = decisions.sort_values(["decided_at", "decision_id"]).drop_duplicates("challenger_id", keep="last").set_index("challenger_id")
     listed = []
@@ -124,6 +128,7 @@ def list_models(models: pd.DataFrame, decisions: pd.DataFrame) -> list[dict[str,
                 "trained": row["trained_at"].strftime("%Y-%m-%d %H:%M"),
                 "decision": "" if decided is None else decided["decision"],
                 "reason": "" if decided is None else decided["reason"],
+                "erased": describe_erased(row),
             }
         )
     return listed
@@ -177,6 +182,8 @@ def model_row(facts: Mapping[str, Any], project: Project, model_id: str, now: da
         "model_key": f"models/{model_id}",
         "manifest_sha256": facts["manifest_sha256"],
         "trained_at": now,
+        "erased_train_rows": 0,
+        "erased_other_rows": 0,
     }
     return pd.DataFrame([row])[FINE_TUNED_MODEL.column_names()]
 

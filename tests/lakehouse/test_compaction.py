@@ -1,12 +1,13 @@
 """Compaction makes files fewer and snapshots shorter, and every row that ever was approved stays."""
 
+import sqlite3
 from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 import pytest
 
 from resources import compaction
-from resources.compaction import compact
+from resources.compaction import compact, remove_timings
 from resources.lake_copy import TableState
 from resources.lakehouse import LakehouseError
 
@@ -51,6 +52,26 @@ def test_files_become_few_and_published_and_superseded_rows_stay(filled):
     assert done.files_deleted == 10
     assert (filled.states("b"), rows()) == (["superseded"] * 4 + ["approved"], before)
     assert done.catalog_bytes == (filled.folder / "catalog.sqlite").stat().st_size
+
+
+def test_old_counts_of_reads_and_writes_go_from_the_catalog_too_and_newer_ones_stay(filled):
+    def kept():
+        return filled.lakehouse.read("SELECT written_at FROM lake.main.increment_timings ORDER BY written_at")["written_at"].tolist()
+
+    before = kept()
+    moment = before[len(before) // 2]
+    old = [written_at for written_at in before if written_at < moment]
+    assert old
+    assert remove_timings(filled.lakehouse, moment) == len(old)
+    assert kept() == before[len(old) :]
+    assert remove_timings(filled.lakehouse, moment) == 0
+    compact(filled.lakehouse, datetime.now(UTC))
+    filled.lakehouse.close()
+    with sqlite3.connect(filled.folder / "catalog.sqlite") as catalog:
+        names = [name for (name,) in catalog.execute("SELECT name FROM sqlite_master WHERE name LIKE 'ducklake_inlined_data_%'")]
+        columns = {name: [row[1] for row in catalog.execute(f"PRAGMA table_info('{name}')")] for name in names}
+        timings = [name for name in names if "histogram" in columns[name]]
+        assert sum(catalog.execute(f"SELECT count(*) FROM {name}").fetchone()[0] for name in timings) <= len(before) - len(old)
 
 
 def test_the_chain_goes_on_and_one_increment_is_still_read_alone(filled):

@@ -64,7 +64,7 @@ def add_model(platform):
     """A model of the data set, and what it says of one document."""
     (version,) = {row[0] for row in platform.rows("training_dataset", "dataset_version")}
     fill = {"VARCHAR": "x", "DOUBLE": 0.5, "BIGINT": 1, "TIMESTAMPTZ": datetime(2026, 1, 1, tzinfo=UTC)}
-    given = {"model_id": MODEL, "dataset_version": version, "recipe": "{}"}
+    given = {"model_id": MODEL, "dataset_version": version, "recipe": "{}", "erased_train_rows": 0, "erased_other_rows": 0}
     append(platform.lakehouse, FINE_TUNED_MODEL, {one.name: given.get(one.name, fill[one.type]) for one in FINE_TUNED_MODEL.columns})
     for source in ("shop", "hotel"):
         document_id = platform.rows(f"clean_documents WHERE source = '{source}' AND external_id = 'n1'", "document_id")[0][0]

@@ -38,6 +38,7 @@ MATRIX = [
     ("GET", f"/lineage/{DOCUMENT}", EVERYBODY),
     ("GET", f"/lineage/{MODEL}", EVERYBODY),
     ("GET", "/audit", {"admin"}),
+    ("GET", "/erasures", {"admin"}),
 ]
 
 

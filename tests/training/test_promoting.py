@@ -115,6 +115,13 @@ def test_a_serving_app_that_does_not_start_refuses(shop):
     assert "没有内存" in found.reason
 
 
+def test_a_challenger_that_learnt_from_text_that_was_erased_since_is_refused(shop):
+    found = shop.decide(shop.second | {"erased_train_rows": 2}, shop.first | {"erased_train_rows": 1})
+    assert found.decision == "refused"
+    assert "model-b was trained on erased text (2 rows): retrain." in found.reason
+    assert found.evidence["erased_rows_learnt"] == {"challenger": 2, "champion": 1}
+
+
 def test_evidence_holds_nobodys_text(shop, documents):
     evidence = json.dumps(shop.decide(shop.first).evidence, ensure_ascii=False)
     assert not [text for text in documents(30, 2, "test")["text"] if text in evidence]

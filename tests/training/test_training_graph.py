@@ -9,6 +9,9 @@ from assets.labeling.stopping import HISTORY_SQL
 from assets.training.registry import RegistryError
 from dagster_project.automation import build_retrain_sensor
 from dagster_project.model_lifecycle import roll_back
+from services.erasure import erase
+from services.erasure_plan import Subject, plan_erasure
+from services.model_queries import show_models
 from services.queries import newest_report
 
 PLAIN = ["the", "film", "is", "a", "table", "电", "影", "是", "桌", "子"]
@@ -184,3 +187,24 @@ def test_the_queue_tells_what_labels_gained_so_far(trained):
     assert "gain.png" not in page
     assert ("data:image/png;base64," in page) == (len(models) > 1)
     assert "waiting documents" in page
+
+
+def test_after_an_erasure_a_retraining_is_asked_for_and_trains_without_the_text(trained, project_of, source, training):
+    trained.configure(project_of([source[1]], training=training, promotion=PROMOTION))
+    learnt = trained.lakehouse.read("""
+        SELECT h.document_id FROM lake.history.training_dataset h JOIN fine_tuned_model USING (dataset_version)
+        SEMI JOIN training_dataset c ON c.document_id = h.document_id
+        WHERE h.split = 'train' AND model_id = (SELECT champion_id FROM champion_model ORDER BY decided_at DESC LIMIT 1) ORDER BY 1""")
+    erased = learnt["document_id"].iloc[0]
+    known = {row[0] for row in trained.rows("fine_tuned_model", "model_id")}
+    erase(trained.resources, plan_erasure(trained.resources, Subject("document", erased)), "request 12", "op")
+    asked = sensor_tick(trained)
+    assert len(asked.run_requests) == 1
+    assert trained.run("retrain").succeeded
+    ((model_id, version),) = [row for row in trained.rows("fine_tuned_model", "model_id", "dataset_version") if row[0] not in known]
+    manifest = json.loads(trained.resources["object_store"].get(f"datasets/{version}/manifest.json"))
+    assert manifest["splits"]["train"] > 0
+    assert not trained.rows(f"lake.history.training_dataset WHERE document_id = '{erased}'", "document_id")
+    words = {row["model"]: row["erased"] for row in show_models(trained.lakehouse)}
+    assert words.pop(model_id) == ""
+    assert [word for word in words.values() if word.startswith("trained on erased text (1 rows): retrain")]
