@@ -20,17 +20,20 @@ def search(
     language: Annotated[str | None, typer.Option(help="Only this language: en, zh, …")] = None,
     since: Annotated[datetime | None, typer.Option(formats=_DAY, help="Only documents of this day or later.")] = None,
     until: Annotated[datetime | None, typer.Option(formats=_DAY, help="Only documents of this day or earlier.")] = None,
+    by_meaning: Annotated[bool, typer.Option("--by-meaning", help="Order by meaning, too; needs labeling.embeddings.")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Find clean documents by their words, in English or Chinese."""
     from resources.search_query import Filters
+    from services.meaning import Meaning
     from services.queries import as_json as rows_as_json
     from services.queries import find_documents, shown_page
 
     days = {name: day.date() for name, day in (("since", since), ("until", until)) if day is not None}
     filters = Filters(None if source is None else [source], label, language, **days)
     resources = open_resources()
-    page = find_documents(resources["lakehouse"], resources["index"], query, limit, offset, filters)
+    meaning = Meaning(resources["lakehouse"], resources["project"].training) if by_meaning else None
+    page = find_documents(resources["lakehouse"], resources["index"], query, limit, offset, filters, meaning)
     if as_json:
         say(rows_as_json(page.rows), as_json)
         return

@@ -183,6 +183,24 @@ def tokens_of(query: Query) -> set[str]:
             return set()
 
 
+def words_of(text: str) -> str:
+    """What a query says in words, for a reader of sentences: without operators and conditions, and without what is not wanted.
+
+    Raises:
+        SearchQueryError: A quotation mark does not close.
+    """
+    said, depths, is_unwanted = [], [False], False
+    for lexeme in _lexemes(text):
+        if lexeme.kind == "open":
+            depths.append(depths[-1] or is_unwanted)
+        elif lexeme.kind == "close" and len(depths) > 1:
+            depths.pop()
+        elif lexeme.kind in ("word", "phrase") and not (is_unwanted or depths[-1]):
+            said.append(lexeme.text)
+        is_unwanted = lexeme.kind == "not" or (is_unwanted and lexeme.kind == "space")
+    return " ".join(said)
+
+
 def _lexemes(text: str) -> Iterator[_Lexeme]:
     place = 0
     while place < len(text):

@@ -29,6 +29,7 @@ from resources.search_engine import SearchEngine
 from services.body_limit import BodyLimit
 from services.guard import Guard
 from services.labeling_desk import LabelingDesk
+from services.meaning import Meaning
 from services.metrics import StorageMetrics
 from services.rate_limit import RateLimit
 from services.visibility import View, view_of
@@ -74,6 +75,11 @@ class Backend:
     def desk(self) -> LabelingDesk:
         """Where people are asked and hand in their answers."""
         return LabelingDesk(self.lakehouse, self.object_store, self.project)
+
+    @cached_property
+    def meaning(self) -> Meaning:
+        """Orders what was found by meaning; loads the base model when it is first asked."""
+        return Meaning(self.lakehouse, self.project.training)
 
     def view(self, identity: Identity) -> View:
         """What an identity sees."""

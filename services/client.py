@@ -51,16 +51,19 @@ class DataClient:
         self._client = open_client(self, url.rstrip("/"), timeout_seconds)
         self._headers = {"Authorization": f"Bearer {token}"}
 
-    def search(self, query: str, limit: int = 10, offset: int = 0, **filters: str | date) -> pd.DataFrame:
+    def search(
+        self, query: str, limit: int = 10, offset: int = 0, by: Literal["words", "meaning"] = "words", **filters: str | date
+    ) -> pd.DataFrame:
         """Clean documents that match a query, best first; how many match in all is in `attrs["total"]` of the frame.
 
         Args:
             query: Words, phrases and conditions.
             limit: Most documents.
             offset: How many of the best are left out.
+            by: By what they are ordered; `meaning` needs `labeling.embeddings`, and finds by any word.
             filters: `source`, `label`, `language`, and days, `since` and `until`.
         """
-        page = self._ask("/search", {"q": query, "limit": limit, "offset": offset, **filters})
+        page = self._ask("/search", {"q": query, "limit": limit, "offset": offset, "by": by, **filters})
         found = pd.DataFrame(page["rows"])
         found.attrs |= {"total": page["total"], "is_any": page["is_any"]}
         return found

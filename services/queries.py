@@ -14,8 +14,9 @@ from assets.labeling.annotators import ALL_VOTES_SQL
 from resources.lakehouse import Lakehouse, LakehouseError
 from resources.object_store import ObjectStore
 from resources.search_engine import SearchEngine
-from resources.search_query import EVERYTHING, Filters, any_word, parse_query, tokens_of
+from resources.search_query import EVERYTHING, Filters, any_word, parse_query, tokens_of, words_of
 from services.highlights import find_highlights, marked_excerpt, shorten
+from services.meaning import Meaning
 
 TRACED_TABLES = (
     "raw_documents",
@@ -116,12 +117,18 @@ class SearchPage:
 
 FOUND_SQL = """
 SELECT c.*, label, score FROM wanted JOIN clean_documents c USING (document_id) LEFT JOIN labeled_documents USING (document_id)
-ORDER BY score DESC, document_id
+ORDER BY place, score DESC, document_id
 """
 
 
 def find_documents(
-    lakehouse: Lakehouse, index: SearchEngine, query: str, limit: int, offset: int = 0, filters: Filters = EVERYTHING
+    lakehouse: Lakehouse,
+    index: SearchEngine,
+    query: str,
+    limit: int,
+    offset: int = 0,
+    filters: Filters = EVERYTHING,
+    meaning: Meaning | None = None,
 ) -> SearchPage:
     """Published documents that match a query.
 
@@ -132,20 +139,29 @@ def find_documents(
         limit: Most documents.
         offset: How many of the best are left out.
         filters: What is looked for besides.
+        meaning: Has a say in the order, where the query has words; they are then found by any of them.
 
     Raises:
+        NoEmbeddingsError: Meaning was asked for, and nothing that was found has an embedding.
         SearchQueryError: The query cannot be understood.
         SearchIndexError: There is no index, or the page lies too far behind.
     """
     from assets.cleaning.tokens import tokenize_text
 
     asked = parse_query(query, tokenize_text)
-    found, is_any, content = index.search(filters.applied_to(asked), limit, offset), False, any_word(asked)
-    if not found.total and content is not None:
-        found = index.search(filters.applied_to(content), limit, offset)
-        is_any = found.total > 0
-    wanted = pd.DataFrame({"document_id": [hit.document_id for hit in found.hits], "score": [hit.score for hit in found.hits]})
-    rows = lakehouse.read(FOUND_SQL, frames={"wanted": wanted.astype({"document_id": "str", "score": "float"})})
+    content, said = any_word(asked), words_of(query)
+    if meaning is not None and said:
+        found = meaning.search(index, filters.applied_to(content or asked), said, limit, offset)
+        is_any, places = content is not None and found.total > 0, [*range(len(found.hits))]
+    else:
+        found, is_any = index.search(filters.applied_to(asked), limit, offset), False
+        if not found.total and content is not None:
+            found = index.search(filters.applied_to(content), limit, offset)
+            is_any = found.total > 0
+        places = [0] * len(found.hits)
+    hits = {"document_id": [hit.document_id for hit in found.hits], "score": [hit.score for hit in found.hits], "place": places}
+    wanted = pd.DataFrame(hits).astype({"document_id": "str", "score": "float", "place": "int64"})
+    rows = lakehouse.read(FOUND_SQL, frames={"wanted": wanted})
     tokens = tokens_of(asked)
     texts = zip(rows["text"], rows["language"], strict=True)
     highlights = pd.Series([find_highlights(text, tokens, language) for text, language in texts], index=rows.index, dtype=object)

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import Depends, FastAPI, HTTPException, Query
 from pydantic import BaseModel, Field, create_model
@@ -14,6 +14,7 @@ from resources.search_query import Filters, SearchQueryError
 from services.api import Backend, Refusal
 from services.endpoints import Anybody, Limit, Value
 from services.listings import row_model
+from services.meaning import NoBaseModelError, NoEmbeddingsError
 from services.queries import as_json, find_documents
 
 
@@ -41,8 +42,8 @@ class SearchFilters:
 def add_search_endpoint(app: FastAPI, backend: Backend) -> None:
     """Search in clean documents."""
     refusals: dict[int | str, dict[str, Any]] = {
-        409: {"model": Refusal, "description": "Nothing is indexed yet."},
-        503: {"model": Refusal, "description": "The search server does not answer."},
+        409: {"model": Refusal, "description": "Nothing is indexed yet, or has no embedding."},
+        503: {"model": Refusal, "description": "The search server does not answer, or the base model cannot be loaded."},
     }
 
     @app.get("/search", response_model=search_page_model(), responses=refusals)
@@ -52,11 +53,17 @@ def add_search_endpoint(app: FastAPI, backend: Backend) -> None:
         wanted: Annotated[SearchFilters, Depends()],
         limit: Limit = 10,
         offset: Annotated[int, Query(ge=0, le=MAX_WINDOW, description="How many of the best are left out.")] = 0,
+        by: Annotated[Literal["words", "meaning"], Query(description="By what they are ordered; `meaning` finds by any word.")] = "words",
     ) -> dict[str, Any]:
         """Clean documents that match words, phrases and conditions, in English or Chinese; texts that are hidden are not searched."""
         view = backend.view(identity)
         try:
-            found = find_documents(backend.lakehouse, backend.index, q, limit, offset, wanted.within(view.readable))
+            meaning = backend.meaning if by == "meaning" else None
+            found = find_documents(backend.lakehouse, backend.index, q, limit, offset, wanted.within(view.readable), meaning)
+        except NoEmbeddingsError as error:
+            raise HTTPException(409, str(error)) from error
+        except NoBaseModelError as error:
+            raise HTTPException(503, "Expected the project's base model, found none that can be loaded.") from error
         except (SearchQueryError, SearchIndexError) as error:
             expect_index(backend.index)
             raise HTTPException(422, str(error)) from error
@@ -80,7 +87,7 @@ def search_page_model() -> type[BaseModel]:
     row = row_model(
         CLEAN_DOCUMENTS,
         label=(str | None, Field(None, description="The consensus on it.")),
-        score=(float, Field(description="BM25 score; 0 where only conditions were asked for.")),
+        score=(float, Field(description="BM25 score, whatever the order; 0 where only conditions were asked for.")),
         highlights=(
             list[tuple[int, int]],
             Field(description="Where words of the query stand in `text`: first character, and after the last."),
