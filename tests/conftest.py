@@ -102,8 +102,12 @@ class Platform:
 
     def collect(self) -> RunOutcome:
         """Run the first asset and its checks only."""
-        job = self.definitions().resolve_implicit_global_asset_job_def().get_subset(asset_selection={dg.AssetKey("raw_documents")})
-        tags = partition_range_tags([source.name for source in self.project.sources])
+        return self.materialize("raw_documents")
+
+    def materialize(self, *assets: str) -> RunOutcome:
+        """Run some assets and their checks only, for tests of these: a whole job takes several times as long."""
+        job = self.definitions().resolve_implicit_global_asset_job_def().get_subset(asset_selection={dg.AssetKey(name) for name in assets})
+        tags = partition_range_tags([source.name for source in self.project.sources]) if "raw_documents" in assets else {}
         return summarize(job.execute_in_process(instance=self.instance, tags=tags, raise_on_error=False), job, 0.0)
 
     def rows(self, table: str, *columns: str) -> list[tuple[Any, ...]]:
