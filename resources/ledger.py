@@ -138,6 +138,8 @@ def _increment(row: tuple[Any, ...]) -> Increment:
 
 def consumed_ids(connection: duckdb.DuckDBPyConnection, increment_ids: Sequence[str]) -> set[str]:
     """Ids of the upstream increments that some increments were made from."""
+    if not increment_ids:
+        return set()
     rows = connection.execute(
         "SELECT DISTINCT input_increment_id FROM lake.main.increment_inputs WHERE increment_id IN (SELECT unnest($ids::VARCHAR[]))",
         {"ids": list(increment_ids)},
