@@ -15,12 +15,12 @@ import numpy.typing as npt
 import pandas as pd
 
 from resources import liveness
-from resources.lake_connection import temporary_name, to_arrow, to_pandas
-from resources.lake_tables import column_list, delete_rows, published_rows_sql
-from resources.lakehouse import ConcurrentIncrementError, Lakehouse, LakehouseError
-from resources.ledger import Counts, Increment, find_increments, insert_increment, insert_timings, set_state
+from resources.lake_connection import fit_threads, temporary_name, to_arrow, to_pandas
+from resources.lake_tables import column_list, published_rows_sql
+from resources.lakehouse import Lakehouse, LakehouseError
+from resources.ledger import Counts, Increment, insert_increment, insert_timings
 from resources.plans import Following as Following
-from resources.plans import Plan, Target, check_plan_holds, make_plan, next_increment_id, read_head
+from resources.plans import Plan, Target, check_plan_holds, head_of, next_increment_id, plan_alone, read_increments
 
 BATCH_ROWS = 20_000
 PREVIEW_ROWS = 5
@@ -226,9 +226,7 @@ def increment(
     """
     target = Target(asset, partition, tuple(upstream), upstream_partition, following)
     liveness.hold(lakehouse.runs_folder, run_id)
-    remove_unapproved(lakehouse, asset, partition)
-    with lakehouse.session() as connection:
-        plan = make_plan(connection, target, full_refresh=full_refresh)
+    plan = plan_alone(lakehouse, target, full_refresh=full_refresh)
     step = Step(lakehouse, next_increment_id(plan.head), asset, partition, run_id, code_version, plan)
     try:
         yield step
@@ -236,32 +234,6 @@ def increment(
             commit(step)
     finally:
         lakehouse.drop_temporary(list(step.spools.values()))
-
-
-def remove_unapproved(lakehouse: Lakehouse, asset: str, partition: str) -> None:
-    """Delete the rows of staged and rejected increments of an asset; their ledger rows stay, as rejected.
-
-    Raises:
-        ConcurrentIncrementError: One of them is staged by a run that is alive.
-    """
-    with lakehouse.session() as connection:
-        if not find_increments(connection, asset, partition, ("staged", "rejected")):
-            return
-
-    def remove() -> None:
-        with lakehouse.transaction() as connection:
-            leftovers = find_increments(connection, asset, partition, ("staged", "rejected"))
-            for leftover in leftovers:
-                if leftover.state == "staged" and liveness.is_alive_elsewhere(lakehouse.runs_folder, leftover.run_id):
-                    raise ConcurrentIncrementError(
-                        f"Expected to be alone in materializing {asset}, found run {leftover.run_id} about to audit increment "
-                        f"{leftover.increment_id}. Wait for it to end and try again."
-                    )
-            for table in (table for table in lakehouse.tables.values() if table.producer == asset):
-                delete_rows(connection, table.name, [leftover.increment_id for leftover in leftovers])
-            set_state(connection, [leftover.increment_id for leftover in leftovers if leftover.state == "staged"], "rejected")
-
-    lakehouse.retry(remove, "clean up")
 
 
 def commit(step: Step) -> None:
@@ -283,10 +255,10 @@ def commit(step: Step) -> None:
 
     def write() -> None:
         with step.lakehouse.transaction() as connection:
-            head = read_head(connection, step.plan.target)
-            if step.increment_id in dict(head):
+            own, inputs = read_increments(connection, step.plan.target)
+            if step.increment_id in dict(head_of(own)):
                 return
-            check_plan_holds(connection, step.plan, head)
+            check_plan_holds(step.plan, head_of(own), inputs)
             for table, name in step.spools.items():
                 columns = column_list(step.lakehouse.tables[table])
                 connection.execute(
@@ -298,3 +270,6 @@ def commit(step: Step) -> None:
     with step.lakehouse.timings.taken() as timings:
         step.lakehouse.retry(write, "commit")
     step.is_committed = True
+    if step.written.total() >= BATCH_ROWS:
+        with step.lakehouse.session() as connection:
+            fit_threads(connection)

@@ -25,6 +25,9 @@ CATALOG, DATA, LOCK = "catalog.sqlite", "data", "lake.lock"
 """In the folder of a lakehouse."""
 TRANSIENT_ERRORS = ("database is locked", "conflict", "busy")
 
+SMALL_BYTES = 64 * 2**20
+"""A lakehouse with less data is read by one thread. DuckDB's other threads spin while one opens a file, which is most of such a read."""
+
 CREDENTIAL_SETTINGS = ("s3_access_key_id", "s3_secret_access_key", "s3_session_token")
 """httpfs copies them from the environment to where any statement can read them; what is needed of them is given as a secret."""
 
@@ -68,6 +71,12 @@ def open_duckdb(memory_limit: str, spill: Path) -> duckdb.DuckDBPyConnection:
         connection.execute(f"SET {name} = ''")
     connection.execute("SET TimeZone = 'UTC'")
     return connection
+
+
+def fit_threads(connection: duckdb.DuckDBPyConnection) -> None:
+    """Let one thread work on an attached lakehouse that is small, and one for each core on another."""
+    row = connection.execute("SELECT coalesce(sum(file_size_bytes), 0) FROM ducklake_table_info('lake')").fetchone()
+    connection.execute("SET threads = 1" if row is None or row[0] < SMALL_BYTES else "RESET threads")
 
 
 def quoted(value: object) -> str:

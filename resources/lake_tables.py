@@ -173,13 +173,13 @@ def table_facts_sql(table: TableSpec, replaced_partition: str | None = None) -> 
     missing = [f'("{column.name}" IS NULL)::INT' for column in table.columns if not column.nullable]
     outside = [f"coalesce(({condition})::INT, 0)" for condition in outside_conditions(table)]
     keys = ", ".join(f'"{column}"' for column in table.key)
-    staged = f"(SELECT * FROM lake.main.{table.name} WHERE increment_id = $id)"
-    doubled = f"(SELECT count(*) - count(DISTINCT ({keys})) FROM {staged})"
+    looked_at = f"{' + '.join(missing) or '0'} AS missing_values, {' + '.join(outside) or '0'} AS values_outside, {keys}"
+    doubled = f"(SELECT count(*) - count(DISTINCT ({keys})) FROM staged)"
     if not table.latest_by_key:
-        doubled += f" + (SELECT count(*) FROM {staged} SEMI JOIN ({_remaining_sql(table, replaced_partition)}) USING ({keys}))"
+        doubled += f" + (SELECT count(*) FROM staged SEMI JOIN ({_remaining_sql(table, replaced_partition)}) USING ({keys}))"
     return (
-        f"SELECT count(*), coalesce(sum({' + '.join(missing) or '0'}), 0), coalesce(sum({' + '.join(outside) or '0'}), 0), {doubled} "
-        f"FROM {staged}"
+        f"WITH staged AS MATERIALIZED (SELECT {looked_at} FROM lake.main.{table.name} WHERE increment_id = $id) "
+        f"SELECT count(*), coalesce(sum(missing_values), 0), coalesce(sum(values_outside), 0), {doubled} FROM staged"
     )
 
 

@@ -23,6 +23,7 @@ from resources.lake_connection import ConcurrentIncrementError as ConcurrentIncr
 from resources.lake_connection import LakehouseError as LakehouseError
 from resources.lake_connection import (
     claim_spill_folder,
+    fit_threads,
     is_transient,
     published_scope,
     release_spill_folder,
@@ -180,13 +181,13 @@ class Lakehouse:
     def staged(self, asset: str, run_id: str | None = None) -> list[Increment]:
         """Increments of an asset that wait for their audit, of one run or of all."""
         with self.session() as connection:
-            increments = find_increments(connection, asset, None, ("staged",))
+            increments = find_increments(connection, [asset], None, ("staged",))
         return [increment for increment in increments if run_id in (None, increment.run_id)]
 
     def increments(self, asset: str) -> list[Increment]:
         """All increments of an asset, oldest first."""
         with self.session() as connection:
-            return find_increments(connection, asset, None, ("staged", "approved", "rejected", "superseded"))
+            return find_increments(connection, [asset], None, ("staged", "approved", "rejected", "superseded"))
 
     def facts(self, increment: Increment) -> dict[str, float]:
         """Facts about an increment: those measured by its asset and its row accounting."""
@@ -232,7 +233,7 @@ class Lakehouse:
 
         def move() -> None:
             with self.transaction() as connection:
-                found = find_increments(connection, increment.asset, increment.partition, ("staged", verdict))
+                found = find_increments(connection, [increment.asset], increment.partition, ("staged", verdict))
                 state = {one.increment_id: one.state for one in found}.get(increment.increment_id)
                 if state is None:
                     raise ConcurrentIncrementError(
@@ -249,14 +250,14 @@ class Lakehouse:
     @staticmethod
     def _record(connection: duckdb.DuckDBPyConnection, increment: Increment, verdict: State) -> None:
         if verdict == "approved" and increment.mode == "rebuild":
-            older = find_increments(connection, increment.asset, increment.partition, ("approved",))
+            older = find_increments(connection, [increment.asset], increment.partition, ("approved",))
             set_state(connection, [one.increment_id for one in older], "superseded")
         set_state(connection, [increment.increment_id], verdict)
 
     def snapshot_id(self) -> int:
         """Newest DuckLake snapshot: names the state of all tables, for time travel."""
         with self.session() as connection:
-            row = connection.execute("SELECT max(snapshot_id) FROM lake.snapshots()").fetchone()
+            row = connection.execute("SELECT id FROM lake.current_snapshot()").fetchone()
         return int(row[0]) if row else 0
 
     def remove_orphans(self) -> int:
@@ -284,7 +285,9 @@ class Lakehouse:
         self._spill = claim_spill_folder(self.folder)
         try:
             self._connection = connect(self.place, self._memory_limit, self._spill)
+            self._connection.execute("SET threads = 1")  # the catalog is small in any case
             create_missing_tables(self._connection, list(self.tables.values()))
+            fit_threads(self._connection)
         except BaseException:
             self.close()
             raise

@@ -116,15 +116,17 @@ def insert_timings(connection: duckdb.DuckDBPyConnection, increment_id: str, tim
     )
 
 
-def find_increments(connection: duckdb.DuckDBPyConnection, asset: str, partition: str | None, states: tuple[State, ...]) -> list[Increment]:
-    """Increments of an asset in some states, oldest first; `partition=None` means all partitions."""
+def find_increments(
+    connection: duckdb.DuckDBPyConnection, assets: Sequence[str], partition: str | None, states: tuple[State, ...]
+) -> list[Increment]:
+    """Increments of some assets in some states, oldest first; `partition=None` means all partitions."""
     rows = connection.execute(
         """SELECT increment_id, asset, "partition", run_id, code_version, mode, state,
                   rows_in, rows_out, rows_rejected, rows_skipped, created_at
            FROM lake.main.increments
-           WHERE asset = $asset AND list_contains($states, state) AND ($partition IS NULL OR "partition" = $partition)
+           WHERE list_contains($assets, asset) AND list_contains($states, state) AND ($partition IS NULL OR "partition" = $partition)
            ORDER BY increment_id""",
-        {"asset": asset, "partition": partition, "states": list(states)},
+        {"assets": list(assets), "partition": partition, "states": list(states)},
     ).fetchall()
     return [_increment(row) for row in rows]
 
@@ -134,24 +136,13 @@ def _increment(row: tuple[Any, ...]) -> Increment:
     return Increment(identifier, asset, partition, run_id, code_version, mode, state, Counts(*counts), created_at)
 
 
-def approved_ids(connection: duckdb.DuckDBPyConnection, assets: Sequence[str], partition: str | None = None) -> dict[str, list[str]]:
-    """Ids of the approved increments of some assets, oldest first."""
+def consumed_ids(connection: duckdb.DuckDBPyConnection, increment_ids: Sequence[str]) -> set[str]:
+    """Ids of the upstream increments that some increments were made from."""
+    if not increment_ids:
+        return set()
     rows = connection.execute(
-        """SELECT asset, increment_id FROM lake.main.increments
-           WHERE list_contains($assets, asset) AND state = 'approved' AND ($partition IS NULL OR "partition" = $partition)
-           ORDER BY increment_id""",
-        {"assets": list(assets), "partition": partition},
-    ).fetchall()
-    return {asset: [identifier for owner, identifier in rows if owner == asset] for asset in assets}
-
-
-def consumed_ids(connection: duckdb.DuckDBPyConnection, asset: str, partition: str, states: tuple[State, ...]) -> set[str]:
-    """Ids of the upstream increments that an asset's increments in some states were made from."""
-    rows = connection.execute(
-        """SELECT DISTINCT input_increment_id FROM lake.main.increment_inputs
-           WHERE increment_id IN (SELECT increment_id FROM lake.main.increments
-                                  WHERE asset = $asset AND "partition" = $partition AND list_contains($states, state))""",
-        {"asset": asset, "partition": partition, "states": list(states)},
+        "SELECT DISTINCT input_increment_id FROM lake.main.increment_inputs WHERE increment_id IN (SELECT unnest($ids::VARCHAR[]))",
+        {"ids": list(increment_ids)},
     ).fetchall()
     return {row[0] for row in rows}
 

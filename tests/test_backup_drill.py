@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -11,6 +12,7 @@ from dagster_project.cli import app
 from dagster_project.configuration import ConfigurationError
 from dagster_project.environments import build_resources, read_environment
 from services.queries import find_documents
+from tests.copies import copied
 
 ENGLISH = [
     {"id": "1", "text": "I love this phone, the screen is wonderful and bright.", "ratings": [3, 4, 3, 2]},
@@ -24,25 +26,39 @@ NEW = {"id": "3", "text": "A brand new lamp for the desk in the corner.", "ratin
 LABELS = ("labeled_documents JOIN clean_documents USING (document_id)", "external_id", "label", "confidence")
 
 
-@pytest.fixture
-def variables(tmp_path):
-    (tmp_path / "elsewhere").mkdir()
+def variables_in(folder):
+    """Home and backups below a folder."""
+    (folder / "elsewhere").mkdir(exist_ok=True)
     return {
-        "TEXTMILL_HOME": str(tmp_path / "home"),
-        "TEXTMILL_BACKUP_URL": (tmp_path / "elsewhere").as_uri(),
+        "TEXTMILL_HOME": str(folder / "home"),
+        "TEXTMILL_BACKUP_URL": (folder / "elsewhere").as_uri(),
         "TEXTMILL_MASTER_KEY": "a-master-secret-0001",
     }
 
 
 @pytest.fixture
-def kept(platform, variables, files_source, project_of):
+def variables(tmp_path):
+    return variables_in(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def prepared(shared_platform, shared_files_source, project_of):
     """A platform with an English and a Chinese source, refreshed and backed up once."""
-    platform.environment = read_environment(variables)
-    platform.configure(project_of([files_source("shop", ENGLISH), files_source("hotel", CHINESE)]))
+    shared_platform.environment = read_environment(variables_in(shared_platform.environment.home.parent))
+    shared_platform.configure(project_of([shared_files_source("shop", ENGLISH), shared_files_source("hotel", CHINESE)]))
     for job in ("refresh", "back_up"):
-        outcome = platform.run(job)
+        outcome = shared_platform.run(job)
         assert outcome.succeeded, outcome
-    return platform
+    return shared_platform
+
+
+@pytest.fixture
+def kept(platform, prepared, variables, tmp_path):
+    """A copy of it with its backups. `shared_files_source` writes to the files that it reads."""
+    platform.environment = read_environment(variables)
+    shutil.copytree(prepared.environment.home.with_name("elsewhere"), tmp_path / "elsewhere", dirs_exist_ok=True)
+    with copied(prepared, platform, Path(prepared.project.sources[0].path).parents[1]):
+        yield platform
 
 
 def textmill(variables, *words):
@@ -51,7 +67,7 @@ def textmill(variables, *words):
     return json.loads(result.output)
 
 
-def test_after_everything_was_deleted_the_graph_goes_on(kept, variables, files_source):
+def test_after_everything_was_deleted_the_graph_goes_on(kept, variables, shared_files_source):
     before = kept.rows(*LABELS)
     kept.lakehouse.close()
     shutil.rmtree(kept.environment.home)
@@ -59,7 +75,7 @@ def test_after_everything_was_deleted_the_graph_goes_on(kept, variables, files_s
     assert done["objects_brought_back"] == 2
     kept.configure(kept.project)
     assert kept.rows(*LABELS) == before
-    files_source("shop", [*ENGLISH, NEW])
+    shared_files_source("shop", [*ENGLISH, NEW])
     outcome = kept.run("refresh")
     assert outcome.succeeded, outcome
     summaries = {step.asset: step.summary for step in outcome.steps}

@@ -4,11 +4,13 @@ import json
 import sqlite3
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import dagster as dg
 import pytest
 
 from services.queries import find_documents
+from tests.copies import copied
 
 ENGLISH = [
     {"id": "1", "text": "I love this phone, the screen is wonderful and bright.", "ratings": [3, 4, 3, 2]},
@@ -25,22 +27,26 @@ def states(platform, asset):
     return [increment.state for increment in platform.lakehouse.increments(asset)]
 
 
-@pytest.fixture
-def small(platform, files_source, project_of):
-    """A platform with one English and one Chinese source, refreshed once."""
-    platform.configure(project_of([files_source("shop", ENGLISH), files_source("hotel", CHINESE)]))
-    outcome = platform.run("refresh")
-    assert outcome.succeeded, outcome
-    return platform
-
-
 @pytest.fixture(scope="module")
 def settled(shared_platform, shared_files_source, project_of):
-    """The same, shared by the tests that change nothing."""
+    """A platform with one English and one Chinese source, refreshed once; shared by the tests that change nothing."""
     shared_platform.configure(project_of([shared_files_source("shop", ENGLISH), shared_files_source("hotel", CHINESE)]))
     outcome = shared_platform.run("refresh")
     assert outcome.succeeded, outcome
     return shared_platform
+
+
+@pytest.fixture
+def drop(settled):
+    """The folder with the folders of its sources."""
+    return Path(settled.project.sources[0].path).parents[1]
+
+
+@pytest.fixture
+def small(platform, settled, drop):
+    """A copy of it. `shared_files_source` writes to the files that it reads."""
+    with copied(settled, platform, drop):
+        yield platform
 
 
 def test_texts_in_both_languages_are_collected_cleaned_labelled_and_found(settled):
@@ -67,9 +73,9 @@ def test_a_second_run_finds_nothing_new_and_writes_nothing(settled):
     assert {asset: states(settled, asset) for asset in before} == before
 
 
-def test_new_and_changed_records_flow_on_alone(small, files_source):
-    files_source("shop", [ENGLISH[0], {**ENGLISH[1], "text": "The battery died after three weeks and nobody helped."}, *ENGLISH[2:]])
-    files_source("shop", [{"id": "4", "text": "A brand new lamp for the desk.", "ratings": [1, 1, 2]}], file="two.jsonl")
+def test_new_and_changed_records_flow_on_alone(small, shared_files_source):
+    shared_files_source("shop", [ENGLISH[0], {**ENGLISH[1], "text": "The battery died after three weeks and nobody helped."}, *ENGLISH[2:]])
+    shared_files_source("shop", [{"id": "4", "text": "A brand new lamp for the desk.", "ratings": [1, 1, 2]}], file="two.jsonl")
     outcome = small.run("refresh")
     assert outcome.succeeded
     summaries = {step.asset: step.summary for step in outcome.steps}
@@ -79,12 +85,12 @@ def test_new_and_changed_records_flow_on_alone(small, files_source):
     assert small.rows("raw_documents WHERE external_id = '2'", "revision") == [(1,), (2,)]
 
 
-def test_a_new_label_reaches_the_index_and_nothing_else_is_told_again(small, files_source):
+def test_a_new_label_reaches_the_index_and_nothing_else_is_told_again(small, shared_files_source):
     def found(label):
         return set(find_documents(small.lakehouse, small.resources["index"], f"label:{label}", 9).rows["external_id"])
 
     assert (found("positive"), found("neutral")) == ({"1", "甲"}, {"3"})
-    files_source("shop", [*ENGLISH[:2], {**ENGLISH[2], "ratings": [4, 4, 3, 4]}])
+    shared_files_source("shop", [*ENGLISH[:2], {**ENGLISH[2], "ratings": [4, 4, 3, 4]}])
     outcome = small.run("refresh")
     assert outcome.succeeded, outcome
     assert {step.asset: step.summary for step in outcome.steps}["search_index"] == "1 in, 1 out, 0 rejected, 0 skipped"
@@ -192,9 +198,9 @@ def test_labels_outside_the_task_are_kept_with_their_reason(platform, files_sour
     assert platform.rows("annotations", "label") == [("positive",), ("positive",)]
 
 
-def test_a_rejected_increment_stays_out_of_sight_until_the_rule_is_fixed(small, files_source, project_of):
+def test_a_rejected_increment_stays_out_of_sight_until_the_rule_is_fixed(small, shared_files_source, project_of):
     strict = project_of(small.project.model_dump(mode="json")["sources"], labeling={"min_agreement": 1.0, "min_human_votes": 3})
-    files_source("shop", [{"id": "4", "text": "A lamp that some like and some do not.", "ratings": [4, -4, 3]}], file="two.jsonl")
+    shared_files_source("shop", [{"id": "4", "text": "A lamp that some like and some do not.", "ratings": [4, -4, 3]}], file="two.jsonl")
     small.configure(strict)
     for _ in range(2):
         outcome = small.run("refresh")
@@ -207,8 +213,8 @@ def test_a_rejected_increment_stays_out_of_sight_until_the_rule_is_fixed(small, 
     assert len(small.rows("labeled_documents", "document_id")) == 6
 
 
-def test_a_manual_click_on_a_later_asset_sees_approved_rows_only(small, files_source):
-    files_source("shop", [{"id": "4", "text": "A lamp for the desk, quite bright.", "ratings": [1, 1, 1]}], file="two.jsonl")
+def test_a_manual_click_on_a_later_asset_sees_approved_rows_only(small, shared_files_source):
+    shared_files_source("shop", [{"id": "4", "text": "A lamp for the desk, quite bright.", "ratings": [1, 1, 1]}], file="two.jsonl")
     job = small.definitions().resolve_implicit_global_asset_job_def()
     own_check = dg.AssetCheckKey(dg.AssetKey("raw_documents"), "every_source_was_read")
     collected = job.get_subset(asset_selection={dg.AssetKey("raw_documents")}, asset_check_selection={own_check})
@@ -226,10 +232,10 @@ def test_full_refresh_supersedes_and_gives_the_same_rows(small):
     assert small.rows("clean_documents", "document_id", "text", "cluster_id") == before
 
 
-def test_replay_parses_stored_bytes_with_todays_settings_and_no_request(small, tmp_path):
-    for path in (tmp_path / "drop").rglob("*.jsonl"):
+def test_replay_parses_stored_bytes_with_todays_settings_and_no_request(small, drop):
+    for path in drop.rglob("*.jsonl"):
         path.unlink()
-    (tmp_path / "drop" / "shop").rmdir()
+    (drop / "shop").rmdir()
     shorter = small.project.model_copy(
         update={"sources": (small.project.sources[0].model_copy(update={"max_text_chars": 54}), small.project.sources[1])}
     )

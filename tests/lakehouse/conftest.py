@@ -47,7 +47,7 @@ def make_place(folder: Path) -> LakePlace:
 
 
 class SmallLakehouse(Lakehouse):
-    """A lakehouse for few rows: one thread, and a DuckDB that is used again, since loading its extensions takes most of a test."""
+    """A lakehouse with a DuckDB that is used again, since loading its extensions takes most of a test."""
 
     idle: ClassVar[list] = []
 
@@ -59,7 +59,6 @@ class SmallLakehouse(Lakehouse):
 
     def _reuse(self, memory_limit: str, spill: Path):
         self._duckdb = self.idle.pop() if self.idle else open_duckdb(memory_limit, spill)
-        self._duckdb.execute("SET threads = 1")
         return self._duckdb
 
     def close(self):

@@ -10,6 +10,7 @@ import pytest
 
 from assets.schemas import Column, Table
 from resources import lake_connection
+from resources.increments import BATCH_ROWS
 from resources.lakehouse import Lakehouse, LakehouseError
 
 KEY, TEXT = Column("key", "VARCHAR", "Key."), Column("text", "VARCHAR", "Text.")
@@ -115,3 +116,23 @@ def test_frames_can_be_joined_by_name(chain_of):
     wanted = pd.DataFrame({"key": ["k1", "k9"]})
     found = chain.lakehouse.read("SELECT text FROM notes SEMI JOIN wanted USING (key)", frames={"wanted": wanted})
     assert found["text"].tolist() == ["二"]
+
+
+def test_one_thread_works_on_a_lakehouse_until_it_is_large(chain_of, monkeypatch):
+    def threads(connection):
+        return connection.execute("SELECT current_setting('threads')").fetchone()[0]
+
+    with duckdb.connect() as connection:
+        every = threads(connection)
+    monkeypatch.setattr(lake_connection, "SMALL_BYTES", 1)
+    chain = chain_of(NOTES)
+    for rows, expected in ((0, 1), (1, 1), (BATCH_ROWS, every)):  # a few rows are not worth a look
+        chain.lakehouse = Lakehouse(chain.folder, chain.tables) if not rows else chain.lakehouse
+        keys = [f"k{rows}-{number}" for number in range(rows)]
+        chain.put("notes", pd.DataFrame({"key": keys, "text": keys}))
+        with chain.lakehouse.session() as connection:
+            assert threads(connection) == expected
+        chain.decide("notes")
+    chain.lakehouse.close()
+    with chain.lakehouse.session() as connection:
+        assert threads(connection) == every

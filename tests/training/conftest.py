@@ -4,14 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from assets.project import RatingScale, Task
 from assets.training.learning.encoder import load_encoder, locate_base_model
 from assets.training.learning.network import Network, TokenHead
 from assets.training.scoring.exporting import write_onnx
 from assets.training_settings import Training
+from tests.tiny_base import write_tiny_base
 
 torch.set_num_threads(1)  # tiny products: a second thread only waits, and for long on a busy machine
 
@@ -32,29 +31,7 @@ def one_thread():
 @pytest.fixture(scope="session")
 def tiny_base(tmp_path_factory):
     """A random two-layer BERT with a word list of its own, in the files of a real one."""
-    folder = tmp_path_factory.mktemp("base")
-    vocabulary = {word: number for number, word in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", *GOOD, *BAD, *PLAIN])}
-    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    fast = PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]", sep_token="[SEP]", model_max_length=32
-    )
-    fast.save_pretrained(folder)
-    torch.manual_seed(1)
-    config = BertConfig(
-        vocab_size=len(vocabulary),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=32,
-        hidden_dropout_prob=0.05,
-        attention_probs_dropout_prob=0.05,
-    )
-    BertModel(config).save_pretrained(folder)
-    return folder
+    return write_tiny_base(tmp_path_factory.mktemp("base"), [*GOOD, *BAD, *PLAIN])
 
 
 @pytest.fixture(scope="session")
