@@ -8,6 +8,7 @@ key, with which it is sealed, nor what can be made anew: search index, Dagster's
 import hashlib
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -24,6 +25,8 @@ from resources.object_store import CorruptObjectError, ObjectStore
 
 BLOBS, MANIFESTS = "blobs/", "backups/"
 PSEUDONYM_KEY = "pseudonym.key"
+THREADS = 4
+"""Files that are fetched at a time."""
 
 
 class BackupError(Exception):
@@ -171,10 +174,9 @@ class Backups:
         """
         with self._scratch_folder() as folder:
             place = EmbeddedPlace(folder / "lake")
-            self._restore_lake(manifest, place, folder / "lake_file")
+            self._restore_lake(manifest, place, folder)
             found = read_table_states(place.folder / CATALOG, place, folder / "spill")
-            for file in manifest.objects:
-                self._fetch(file, folder / "object")
+            self._bring(manifest.objects, folder, lambda file, local: None)
         return sorted(name for name in found.keys() | manifest.tables.keys() if found.get(name) != manifest.tables.get(name))
 
     def restore(self, manifest: Manifest, place: LakePlace, objects: ObjectStore) -> int:
@@ -199,15 +201,11 @@ class Backups:
             raise BackupError(
                 f"expected no lakehouse in {place.describe()}, found one; move the folder away first, or name another schema there"
             )
+        missing = [file for file in manifest.objects if not objects.exists(file.path)]
         with self._scratch_folder() as folder:
-            brought = 0
-            for file in manifest.objects:
-                if not objects.exists(file.path):
-                    self._fetch(file, folder / "object")
-                    objects.put_file(file.path, folder / "object")
-                    brought += 1
-            self._restore_lake(manifest, place, folder / "lake_file")
-        return brought
+            self._bring(missing, folder, lambda file, local: objects.put_file(file.path, local))
+            self._restore_lake(manifest, place, folder)
+        return len(missing)
 
     def prune(self, keep: int) -> int:
         """Remove all backups but the newest, and every blob that none of those names; returns how many backups went.
@@ -244,16 +242,36 @@ class Backups:
     def _newest_files(self) -> tuple[SavedFile, ...]:
         return self.find().files if self.ids() else ()
 
-    def _restore_lake(self, manifest: Manifest, place: LakePlace, passing: Path) -> None:
-        """Bring the lakehouse back, the catalog last; each file passes through a local one."""
-        for file in sorted(manifest.lake_files, key=lambda file: file.path == CATALOG):
-            self._fetch(file, passing)
+    def _restore_lake(self, manifest: Manifest, place: LakePlace, folder: Path) -> None:
+        """Bring the lakehouse back, the catalog last; each file passes through a local one in a folder."""
+
+        def put(file: SavedFile, local: Path) -> None:
             if file.path == CATALOG:
-                place.put_catalog(passing)
+                place.put_catalog(local)
             elif file.path == PSEUDONYM_KEY:
-                keep_private(passing, place.folder / PSEUDONYM_KEY)
+                keep_private(local, place.folder / PSEUDONYM_KEY)
             else:
-                place.put_data_file(file.path.removeprefix(f"{DATA}/"), passing)
+                place.put_data_file(file.path.removeprefix(f"{DATA}/"), local)
+
+        self._bring([file for file in manifest.lake_files if file.path != CATALOG], folder, put)
+        self._bring([file for file in manifest.lake_files if file.path == CATALOG], folder, put)
+
+    def _bring(self, files: Sequence[SavedFile], folder: Path, put: Callable[[SavedFile, Path], None]) -> None:
+        """Fetch some files, a few side by side, since opening and hashing them takes longer than reading; each goes where `put` puts it."""
+
+        def bring(number: int) -> None:
+            local = folder / f"passing-{number}"
+            self._fetch(files[number], local)
+            put(files[number], local)
+            local.unlink(missing_ok=True)
+
+        with ThreadPoolExecutor(THREADS, thread_name_prefix="restore") as pool:
+            try:
+                for _ in pool.map(bring, range(len(files))):
+                    pass
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
 
     def _fetch(self, file: SavedFile, target: Path) -> None:
         self.store.get_file(file.blob, target)

@@ -324,3 +324,19 @@ def test_a_half_broken_feed_gives_its_good_pages_and_a_refusal_for_the_bad_one(p
         thread.join()
     assert platform.rows("raw_documents", "external_id") == [("a",)]
     assert platform.rows("rejected_records", "reason") == [("fetch_failed",)]
+
+
+def test_a_nul_in_ids_names_and_texts_stops_nothing(platform, files_source, project_of):
+    text = "\0The battery died after three weeks and nobody\0 helped.\0"
+    records = [
+        {"id": "\0a", "thread": "t\0", "title": "\0", "text": text, "by": "\0Ann", "votes": [{"annotator": "\0bo", "value": -3}]},
+        {"id": "b", "text": "I love this phone, the screen is wonderful and bright.", "votes": [{"annotator": "bo", "value": 3}]},
+    ]
+    source = files_source("shop", records) | {"fields": {"parent_id": "thread", "title": "title", "authors": "by", "votes": "votes"}}
+    platform.configure(project_of([source]))
+    assert platform.run("refresh").failed_steps == {}
+    files_source("shop", [{**records[0], "text": text + " Again.", "votes": [{"annotator": "\0bo", "value": -2}]}], file="two.jsonl")
+    assert platform.run("refresh").failed_steps == {}
+    assert platform.rows("raw_documents", "external_id", "revision") == [("b", 1), ("\ufffda", 1), ("\ufffda", 2)]
+    assert platform.rows("clean_documents WHERE external_id <> 'b'", "contains(text, chr(0))") == [(False,), (False,)]
+    assert len(platform.rows("annotations", "vote_id")) == 3

@@ -114,11 +114,13 @@ def plausibility(text: str) -> float:
     return float(weights[beyond].mean())
 
 
-def join_surrogates(text: str) -> str:
-    r"""The text without lone surrogates.
+def storable_text(text: str) -> str:
+    r"""The text as tables can hold it, at the same length but for joined pairs.
 
-    JSON may escape half a character (`\ud83d`), which no encoding can store: pairs are joined, halves become U+FFFD.
+    JSON may escape half a character (`\ud83d`), which no encoding can store: pairs are joined, halves become U+FFFD. So does NUL, at which
+    the catalog would take a text to end.
     """
+    text = text.replace("\0", "\ufffd")
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from assets.answers import AnswerError, mark_entities, mark_question
-from assets.collection.charset import join_surrogates
+from assets.collection.charset import storable_text
 from assets.collection.vote_shapes import MalformedVoteError, VotedText, read_bounds
 from assets.project import ANSWER_LABEL
 from assets.source_settings import FieldMapping
@@ -34,6 +34,6 @@ def mark_text(text: str, row: Mapping[str, Any], names: FieldMapping) -> VotedTe
         question = row.get(names.question)
         if not isinstance(question, str) or not question.strip():
             raise MarkingError("missing_question", f"expected a question, found {question!r:.60}")
-        marked, shift = mark_question(join_surrogates(question), text)
+        marked, shift = mark_question(storable_text(question), text)
         return VotedText(marked, shift, ANSWER_LABEL)
     return VotedText(text)

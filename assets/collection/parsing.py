@@ -14,7 +14,7 @@ import pandas as pd
 
 from assets.answers import DOCUMENT_ID_FIELD
 from assets.collection.authors import read_authors
-from assets.collection.charset import join_surrogates
+from assets.collection.charset import storable_text
 from assets.collection.formats import Record, Refusal
 from assets.collection.marking import MarkingError, mark_text
 from assets.collection.reading import TRAINING_SIGNAL, RawObject, ReadingRules, Segment, names_for, read_records
@@ -157,16 +157,16 @@ def _add_annotations(found: _Growing, record: Record, raw: RawObject, rules: Rea
     votes = next((row[name] for name in (names.votes or "votes", "votes", "ratings") if name in row), None)
     raw_id, text, document_id = row.get(names.external_id or "id"), row.get("text"), row.get(DOCUMENT_ID_FIELD)
     if isinstance(document_id, str):
-        seen = VotedText(join_surrogates(text)) if isinstance(text, str) else VotedText()
-        found.votes.add(VoteTarget(document_id=document_id), votes, record.locator, seen)
+        seen = VotedText(storable_text(text)) if isinstance(text, str) else VotedText()
+        found.votes.add(VoteTarget(document_id=storable_text(document_id)), votes, record.locator, seen)
     elif isinstance(raw_id, (str, int)):
-        found.votes.add(VoteTarget(external_id=join_surrogates(str(raw_id))), votes, record.locator, VotedText())
+        found.votes.add(VoteTarget(external_id=storable_text(str(raw_id))), votes, record.locator, VotedText())
     elif isinstance(text, str):
-        folded = fold(join_surrogates(text))
+        folded = fold(storable_text(text))
         occurrence = found.occurrences.get(folded, 0)
         found.occurrences[folded] = occurrence + 1
         target = VoteTarget(text=folded, parent_id=raw.parent_id, occurrence=occurrence)
-        found.votes.add(target, votes, record.locator, VotedText(join_surrogates(text)))
+        found.votes.add(target, votes, record.locator, VotedText(storable_text(text)))
     else:
         found.votes.refuse(record.locator, "missing_text", "expected the id or the text that the votes are about, found neither")
 
@@ -188,7 +188,7 @@ def _read_text(value: object, max_text_chars: int) -> str:
         raise _RecordError("text_not_a_string", f"expected a text, found {type(value).__name__}")
     if len(value) > max_text_chars:
         raise _RecordError("text_too_long", f"expected at most {max_text_chars} characters, found {len(value)}")
-    return join_surrogates(value)
+    return storable_text(value)
 
 
 def _read_id(value: object) -> str | None:
@@ -198,13 +198,13 @@ def _read_id(value: object) -> str | None:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     if isinstance(value, (str, int)) and not isinstance(value, bool):
-        return join_surrogates(str(value))
+        return storable_text(str(value))
     raise _RecordError("malformed_id", f"expected a text or a whole number as id, found {type(value).__name__} {value!r:.60}")
 
 
 def _read_optional(row: dict[str, Any], name: str | None) -> str | None:
     value = row.get(name) if name else None
-    return join_surrogates(value) if isinstance(value, str) and value.strip() else None
+    return storable_text(value) if isinstance(value, str) and value.strip() else None
 
 
 def _documents_frame(rows: list[tuple[Any, ...]]) -> pd.DataFrame:

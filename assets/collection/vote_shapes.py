@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from assets.answers import AnswerError, QuotedSpan, Span, encode_quoted_spans, quote_spans
-from assets.collection.charset import join_surrogates
+from assets.collection.charset import storable_text
 from assets.project import ANSWER_LABEL
 
 _VOTE_KEYS = {"value", "label", "labels", "spans", "start"}
@@ -101,7 +101,7 @@ def read_vote(vote: object, position: int, about: VotedText = VotedText()) -> tu
     if not isinstance(vote, dict):
         return (anonymous, *_read_answer(vote, about))
     annotator = vote.get("annotator", vote.get("annotator_id"))
-    name = anonymous if annotator is None or annotator == "" else join_surrogates(str(annotator))
+    name = anonymous if annotator is None or annotator == "" else storable_text(str(annotator))
     if vote.get("withdrawn") is True:
         return name, None, None
     if "spans" in vote:
@@ -116,7 +116,7 @@ def read_vote(vote: object, position: int, about: VotedText = VotedText()) -> tu
     rating, _ = _read_answer(value, about)
     if rating is None or not (label is None or isinstance(label, str)):
         raise MalformedVoteError(f"expected a number as value and a text as label, found {value!r:.60} and {label!r:.60}")
-    return name, rating, join_surrogates(label) if label else None
+    return name, rating, storable_text(label) if label else None
 
 
 def read_circumstances(vote: object) -> Circumstances:
@@ -132,7 +132,7 @@ def read_circumstances(vote: object) -> Circumstances:
         raise MalformedVoteError(f"expected seconds as a number from 0, found {seconds!r:.60}")
     if guideline is not None and not isinstance(guideline, str):
         raise MalformedVoteError(f"expected the version of the guideline as a text, found {guideline!r:.60}")
-    return Circumstances(None if seconds is None else float(seconds), join_surrogates(guideline) if guideline else None)
+    return Circumstances(None if seconds is None else float(seconds), storable_text(guideline) if guideline else None)
 
 
 def read_bounds(raw: object) -> tuple[int, int]:
@@ -155,7 +155,7 @@ def _read_answer(answer: object, about: VotedText) -> tuple[float | None, str | 
         is_spans = bool(answer) and all(_looks_like_span(item) for item in answer)
         return None, _read_spans(answer, about) if is_spans else _read_labels(answer)
     if isinstance(answer, str) and answer.strip():
-        return None, join_surrogates(answer)
+        return None, storable_text(answer)
     if isinstance(answer, (int, float)) and not isinstance(answer, bool):
         try:
             rating = float(answer)
@@ -170,7 +170,7 @@ def _read_labels(raw: object) -> str:
     """Labels as a JSON list in their order, each once."""
     if not isinstance(raw, list) or not all(isinstance(label, str) and label.strip() for label in raw):
         raise MalformedVoteError(f"expected a list of labels, found {raw!r:.60}")
-    return json.dumps(list(dict.fromkeys(join_surrogates(label) for label in raw)), ensure_ascii=False, separators=(",", ":"))
+    return json.dumps(list(dict.fromkeys(storable_text(label) for label in raw)), ensure_ascii=False, separators=(",", ":"))
 
 
 def _read_spans(raw: object, about: VotedText) -> str:
@@ -198,7 +198,7 @@ def _read_span(item: object, about: VotedText) -> list[Span]:
     start, end = (_as_whole(bound) for bound in bounds)
     if start is None or end is None or not names or not all(isinstance(name, str) and name.strip() for name in names):
         raise MalformedVoteError(f"expected a span with start, end (whole numbers) and label, found {item!r:.80}")
-    spans = [Span(start + about.shift, end + about.shift, join_surrogates(str(name))) for name in names]
+    spans = [Span(start + about.shift, end + about.shift, storable_text(str(name))) for name in names]
     _check_quote(content, spans[0], about)
     return spans
 
@@ -209,7 +209,7 @@ def _check_quote(content: object, span: Span, about: VotedText) -> None:
     if not isinstance(said, str) or about.text is None:
         return
     found = about.text[span.start : span.end]
-    if "".join(join_surrogates(said).split()) != "".join(found.split()):
+    if "".join(storable_text(said).split()) != "".join(found.split()):
         raise MalformedVoteError(f"expected {said[:60]!r} at {span.start - about.shift} of the text, found {found[:60]!r}")
 
 
@@ -225,7 +225,7 @@ def _read_answers(raw: Mapping[str, Any]) -> list[object]:
         place = _as_whole(start)
         if not isinstance(text, str) or place is None:
             raise MalformedVoteError(f"expected texts and whole numbers as answers, found {text!r:.60} at {start!r:.20}")
-        span = {"start": place, "end": place + len(join_surrogates(text)), "label": ANSWER_LABEL, "text": text}
+        span = {"start": place, "end": place + len(storable_text(text)), "label": ANSWER_LABEL, "text": text}
         votes.append({"spans": [span]})
     return votes
 

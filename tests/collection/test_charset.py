@@ -2,7 +2,7 @@
 
 import pytest
 
-from assets.collection.charset import Decoded, decode, join_surrogates, known_charset, plausibility
+from assets.collection.charset import Decoded, decode, known_charset, plausibility, storable_text
 
 CHINESE = [
     "你好",
@@ -147,9 +147,11 @@ def test_a_late_first_character_beyond_ascii_still_decides():
     assert decode(text.encode("gbk"), None, "application/x-ndjson").text == text
 
 
-@pytest.mark.parametrize(("text", "expected"), [("\ud83d\ude00", "😀"), ("a\ud83d", "a\ufffd"), ("中文", "中文"), ("", "")])
-def test_halves_of_characters_are_joined_or_replaced(text, expected):
-    assert join_surrogates(text) == expected
+@pytest.mark.parametrize(
+    ("text", "expected"), [("\ud83d\ude00", "😀"), ("a\ud83d", "a\ufffd"), ("a\0\0b", "a\ufffd\ufffdb"), ("中文", "中文"), ("", "")]
+)
+def test_what_no_table_can_hold_is_joined_or_replaced(text, expected):
+    assert storable_text(text) == expected
 
 
 @pytest.mark.parametrize("declared", [None, "utf-8", "hz-gb-2312", "HZ", "gb2312", "iso-8859-1"])

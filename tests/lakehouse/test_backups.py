@@ -144,9 +144,9 @@ def test_a_lakehouse_that_is_there_is_never_written_over(filled, backups, object
 def test_a_backup_whose_tables_come_back_otherwise_is_told_and_not_kept(filled, backups, objects, monkeypatch):
     restore = Backups._restore_lake
 
-    def lose_rows(self, manifest, place, passing):
+    def lose_rows(self, manifest, place, folder):
         """What a copy of another moment would be: one table lacks its newest rows."""
-        restore(self, manifest, place, passing)
+        restore(self, manifest, place, folder)
         shutil.copyfile(older, place.folder / "catalog.sqlite")
 
     older = filled.folder.parent / "older.sqlite"
