@@ -16,7 +16,7 @@ from assets.collection.channels import channel_of
 from assets.collection.forgetting import refuse_erased
 from assets.collection.parsing import Parsed, parse_objects
 from assets.collection.reading import CONLL, RawObject, rules_of
-from assets.collection.receiving import received_votes
+from assets.collection.receiving import FILES, received_votes
 from assets.collection.records import to_raw_annotations, to_raw_documents
 from assets.schemas import COLLECTION_CURSORS, RAW_ANNOTATIONS, RAW_OBJECTS, REJECTED_ANNOTATIONS, REJECTED_RECORDS
 from assets.source_settings import Source
@@ -206,7 +206,9 @@ def write_votes(
     earlier = step.lookup("raw_annotations", resolved.rows[["document_id"]])
     rows, answered = resolved.rows, keys_of(resolved.rows)
     staged = set(keys_of(step.lookup_staged("raw_annotations", rows[VOTE_KEY])))
-    is_known = rows["vote_id"].isin(earlier["vote_id"])
+    # Whoever hands in the same answer once more has looked again, and the queue must hear of it; a file exported anew says nothing.
+    handed_in = objects.loc[objects["uri"].str.startswith(store.url(FILES)), "raw_sha256"]
+    is_known = rows["vote_id"].isin(earlier["vote_id"]) & ~rows["raw_sha256"].isin(handed_in)
     is_answered = pd.Series([key in staged or key in settled for key in answered], index=rows.index, dtype=bool)
     is_second = ~is_known & (is_answered | rows.duplicated(VOTE_KEY))
     is_new = ~is_known & ~is_second

@@ -1,5 +1,6 @@
 """Votes that come in several flushes of one increment, and in several increments."""
 
+import dataclasses
 import hashlib
 import json
 from contextlib import contextmanager
@@ -95,3 +96,12 @@ def test_a_later_answer_in_another_increment_takes_the_place_of_the_first(lakeho
     vote(lakehouse, platform.resources["object_store"], source, [[record_file("甲", -3)]], NOW + timedelta(days=1))
     assert platform.rows("raw_annotations", "external_id", "value") == [("甲", -3.0)]
     assert platform.rows("rejected_annotations", "reason") == []
+
+
+def test_an_answer_that_is_handed_in_again_is_heard_and_one_that_is_exported_again_is_not(lakehouse, source, platform):
+    store = platform.resources["object_store"]
+    vote(lakehouse, store, source, [[record_file("甲", 3), record_file("1", 2)]])
+    later = NOW + timedelta(days=1)
+    by_hand = dataclasses.replace(record_file("甲", 3), uri=store.url("labels/shop/again.jsonl"), role="annotations")
+    vote(lakehouse, store, source, [[by_hand, record_file("1", 2)]], later)
+    assert platform.rows("raw_annotations", "external_id", "value", "collected_at") == [("1", 2.0, NOW), ("甲", 3.0, later)]
