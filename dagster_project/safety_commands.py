@@ -54,12 +54,12 @@ def pseudonym(
     as_json: JsonOption = False,
 ) -> None:
     """Print the pseudonym that stands for somebody in texts and as an author, and how many documents hold it: what `erase` is given."""
-    from services.erasure_plan import Subject, plan_erasure, pseudonyms_of
+    from services.erasure_plan import Subject, documents_of, pseudonyms_of
 
     resources = open_resources()
-    written = value if value is not None else typer.prompt("Of whom", hide_input=True)
-    found = pseudonyms_of(resources, written)
-    say([{"subject": f"author:{name}", "documents": len(plan_erasure(resources, Subject("author", name)).ids)} for name in found], as_json)
+    found = pseudonyms_of(resources, value if value is not None else typer.prompt("Of whom", hide_input=True))
+    held = {name: documents_of(resources, Subject("author", name))["document_id"].nunique() for name in found}
+    say([{"subject": f"author:{name}", "documents": documents} for name, documents in held.items()], as_json)
 
 
 def restore(

@@ -130,10 +130,15 @@ def pseudonyms_of(resources: Mapping[str, Any], value: str) -> list[str]:
     return [make_pseudonym(key, each.kind, each.value) for each in found] or [pseudonym_of_person(key, value)]
 
 
+def documents_of(resources: Mapping[str, Any], subject: Subject) -> pd.DataFrame:
+    """The documents that a subject names: columns of `Plan.documents`."""
+    found: pd.DataFrame = resources["lakehouse"].read(_OF_RECORDS_SQL.format(records=RECORDS_SQL[subject.kind]), {"subject": subject.name})
+    return found
+
+
 def plan_erasure(resources: Mapping[str, Any], subject: Subject, *, with_copies: bool = False) -> Plan:
     """What would go. `with_copies` takes the documents along that were refused as duplicates."""
-    lakehouse = resources["lakehouse"]
-    documents = lakehouse.read(_OF_RECORDS_SQL.format(records=RECORDS_SQL[subject.kind]), {"subject": subject.name})
+    lakehouse, documents = resources["lakehouse"], documents_of(resources, subject)
     copies = lakehouse.read(COPIES_SQL, frames={"wanted": documents[["document_id"]]})
     if with_copies and len(copies):
         records = "SELECT source, external_id FROM lake.main.raw_documents SEMI JOIN wanted USING (document_id)"
