@@ -247,14 +247,14 @@ class Backups:
 
         def put(file: SavedFile, local: Path) -> None:
             if file.path == CATALOG:
-                place.put_catalog(local)
+                local.replace(folder / CATALOG)
             elif file.path == PSEUDONYM_KEY:
                 keep_private(local, place.folder / PSEUDONYM_KEY)
             else:
                 place.put_data_file(file.path.removeprefix(f"{DATA}/"), local)
 
-        self._bring([file for file in manifest.lake_files if file.path != CATALOG], folder, put)
-        self._bring([file for file in manifest.lake_files if file.path == CATALOG], folder, put)
+        self._bring(manifest.lake_files, folder, put)
+        place.put_catalog(folder / CATALOG)
 
     def _bring(self, files: Sequence[SavedFile], folder: Path, put: Callable[[SavedFile, Path], None]) -> None:
         """Fetch some files, a few side by side, since opening and hashing them takes longer than reading; each goes where `put` puts it."""

@@ -65,12 +65,16 @@ class EncryptedObjectStore(ObjectStore):
         Raises:
             CorruptObjectError: A sealed object is damaged; the file is not there.
         """
-        self.inner.get_file(key, path)
-        with path.open("rb") as sealed:
+        lying = self.inner.local_path(key)
+        if lying is None:
+            self.inner.get_file(key, path)
+        with (lying or path).open("rb") as sealed:
             if not is_sealed(sealed.read(len(MARK))):
+                if lying is not None:
+                    self.inner.get_file(key, path)
                 return
             sealed.seek(0)
-            path.unlink()
+            path.unlink(missing_ok=lying is not None)
             try:
                 with path.open("wb") as target:
                     self._unseal(key, sealed, target)

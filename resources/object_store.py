@@ -97,6 +97,10 @@ class ObjectStore(Protocol):
             ObjectNotFoundError: There is none.
         """
 
+    def local_path(self, key: str) -> Path | None:
+        """The file of this machine that holds the object and is there to be read; None where there is none."""
+        return None
+
     def exists(self, key: str) -> bool:
         """True when the key can be read."""
         ...
@@ -240,6 +244,10 @@ class LocalObjectStore(ObjectStore):
         if not self.exists(key):
             raise ObjectNotFoundError(f"expected an object at {self.url(key)}, found none")
         shutil.copyfile(self._path(key), path)
+
+    def local_path(self, key: str) -> Path | None:
+        """See `ObjectStore`."""
+        return self._path(key) if self.exists(key) else None
 
     def exists(self, key: str) -> bool:
         """See `ObjectStore`."""
