@@ -100,7 +100,11 @@ class LocalCompute:
 
 
 def _end_with_parent() -> None:
-    """Have the kernel end this process politely when its parent dies, however it dies: two trainings must not share a folder."""
+    """Have the kernel end this process politely when its parent dies, however it dies: two trainings must not share a folder.
+
+    A parent that blocks the signal, as libraries do while they start processes of their own, would hand that on.
+    """
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 

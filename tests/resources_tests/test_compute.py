@@ -1,6 +1,7 @@
 """Heavy work runs in a child process: its events come through, its errors are told, and it never outlives its parent's block."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -80,6 +81,19 @@ def test_a_child_ends_when_its_parent_is_killed(compute):
     while time.monotonic() < deadline and is_alive(child):
         time.sleep(0.05)
     assert not is_alive(child)
+
+
+def test_a_child_ends_politely_although_its_parent_blocks_the_signal(compute, monkeypatch):
+    def interrupt(_event):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(subprocess.Popen, "kill", lambda child: pytest.fail("it had to be killed"))
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            compute.run("child_sleeps", {}, interrupt)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def is_alive(process):
