@@ -61,4 +61,4 @@ class KmsMasterKey:
 
 def open_kms_master_key(key: str, endpoint_url: str | None = None) -> KmsMasterKey:
     """A key of KMS; credentials and region come from the usual AWS places."""
-    return KmsMasterKey(key, boto3.client("kms", endpoint_url=endpoint_url))
+    return KmsMasterKey(key, boto3.Session().client("kms", endpoint_url=endpoint_url))

@@ -175,4 +175,5 @@ def _open_client(endpoint_url: str | None) -> Any:  # noqa: ANN401
         signature_version="s3v4",  # presigned addresses by an older one do not know every region
         s3={"addressing_style": "path" if endpoint_url else "auto"},
     )
-    return boto3.client("s3", endpoint_url=endpoint_url, config=config)
+    # A session of its own: the default one keeps the credentials that a process found first.
+    return boto3.Session().client("s3", endpoint_url=endpoint_url, config=config)
