@@ -2,8 +2,8 @@
 
     python -m benchmarks.hybrid_search [--queries 400] [--archives .textmill/archives] [--json]
 
-The documents are the rated sentences of the demo. A query is made of one of them, and relevant are the other sentences of the same article,
-review or film snippet, which the corpus names and no ranking sees. Two kinds: the whole sentence, as somebody asks who looks for more of
+The documents are the rated sentences of the demo. A query is made of one of an editorial or a product review, and relevant are the other
+sentences of the same one, which the corpus names and no ranking sees. Two kinds: the whole sentence, as somebody asks who looks for more of
 the kind, and its three rarest words, as somebody types. BM25 is the platform's own index and falls back from all words to any, as
 `textmill search` does. Rankings are joined by reciprocal ranks (Cormack, Clarke, Buettcher, SIGIR 2009) with k = 60: of both over all
 documents, which needs an index of vectors, or of BM25's first 200 alone, which does not. Measured by nDCG at 10; the interval is that of
@@ -34,7 +34,7 @@ from resources.search_query import All, Either, Term
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DEPTH, HITS, SEED, RECIPROCAL = 200, 10, 7, 60
 MAX_TOKENS = 128
-SOURCES = ("newspaper", "products", "movies")
+SOURCES = ("newspaper", "products")
 
 
 def read_sentences(archives: Path) -> pd.DataFrame:
