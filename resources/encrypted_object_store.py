@@ -74,7 +74,7 @@ class EncryptedObjectStore(ObjectStore):
                     self.inner.get_file(key, path)
                 return
             sealed.seek(0)
-            path.unlink(missing_ok=lying is not None)
+            path.unlink(missing_ok=True)
             try:
                 with path.open("wb") as target:
                     self._unseal(key, sealed, target)

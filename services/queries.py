@@ -149,8 +149,8 @@ def find_documents(
     from assets.cleaning.tokens import tokenize_text
 
     asked = parse_query(query, tokenize_text)
-    content, said = any_word(asked), words_of(query)
-    if meaning is not None and said:
+    content = any_word(asked)
+    if meaning is not None and (said := words_of(query)):
         found = meaning.search(index, filters.applied_to(content or asked), said, limit, offset)
         is_any, places = content is not None and found.total > 0, [*range(len(found.hits))]
     else:

@@ -167,14 +167,7 @@ def load_objects(rows: pd.DataFrame, store: ObjectStore) -> Iterator[RawObject]:
 
 def parse(objects: Iterable[RawObject], source: Source) -> Parsed:
     """Parse objects the way the project says."""
-    rules = rules_of(source)
-    return parse_objects(
-        objects,
-        fields=rules.fields,
-        segment=rules.segment,
-        max_text_chars=rules.max_text_chars,
-        strips_quotes=rules.strips_quotes,
-    )
+    return parse_objects(objects, **vars(rules_of(source)))
 
 
 def may_hold_votes(rows: pd.DataFrame, source: Source) -> pd.Series:

@@ -36,8 +36,8 @@ class Parsed:
 
     Attributes:
         documents: One row per document: external_id (unique within an object), parent_id, text (not blank), title, url,
-            published_at (UTC or NaT), authors (a tuple of names, or of the pseudonyms
-            of those whom the transport names, or None), locator, robots_allowed, ai_training_signal (of the host, else of the page).
+            published_at (UTC or NaT), authors (a tuple of names, or of the pseudonyms of those whom the transport names, or None),
+            locator, robots_allowed, ai_training_signal (of the host, else of the page).
         votes: One row per vote; the columns of `assets.collection.votes.COLUMNS`.
         rejected: One row per record that made no document: locator, reason, detail. Records = documents + rejected.
         rejected_votes: One row per vote refused, or per record of a votes file: locator, reason, detail. The record that a
