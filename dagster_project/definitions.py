@@ -15,6 +15,7 @@ from assets.collection.assets import build_collection_assets
 from assets.project import Project
 from assets.quality.checks import build_checks
 from dagster_project.automation import build_annotation_sensor, build_retrain_sensor, build_schedules
+from dagster_project.dead_runs import build_dead_run_sensor, build_executor
 from dagster_project.environments import Environment, build_resources, read_environment, read_project
 from dagster_project.jobs import JOBS
 from dagster_project.suites import STEP_ASSETS, find_suites
@@ -36,14 +37,15 @@ def build_definitions(environment: Environment, overrides: Mapping[str, Any] | N
     project: Project = (overrides or {}).get("project") or read_project(environment)
     sources = [source.name for source in project.sources]
     stages = [asset for group, module in STAGES.items() for asset in dg.load_assets_from_modules([module], group_name=group)]
+    resources = build_resources(environment, project) | dict(overrides or {})
     return dg.Definitions(
         assets=[*build_collection_assets(sources), *stages],
         asset_checks=_all_checks(project),
         jobs=JOBS,
         schedules=build_schedules(project),
-        sensors=[build_retrain_sensor(project), build_annotation_sensor(project)],
-        resources=build_resources(environment, project) | dict(overrides or {}),
-        executor=dg.in_process_executor,
+        sensors=[build_retrain_sensor(project), build_annotation_sensor(project), build_dead_run_sensor()],
+        resources=resources,
+        executor=build_executor(resources["lakehouse"].run_marks),
         loggers={"terminal": terminal_logger},
     )
 

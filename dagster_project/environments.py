@@ -238,7 +238,7 @@ def read_project(environment: Environment) -> Project:
 
 
 def lake_place(environment: Environment) -> LakePlace:
-    """Where the lakehouse lies; spilled rows and the marks of live runs lie in the home in any case."""
+    """Where the lakehouse lies; spilled rows lie in the home in any case."""
     folder, lake = environment.home / "lake", environment.lake
     if lake is None:
         return EmbeddedPlace(folder)
@@ -261,7 +261,7 @@ def resources_of(environment: Environment, project: Project) -> dict[str, Any]:
         "object_store": EncryptedObjectStore(object_store, KeyRing(object_store, master_keys), SEALED_PREFIXES),
         "backups": _open_backups(environment, master_keys, timings),
         "master_keys": master_keys,
-        "index": open_search(environment.search, environment.home),
+        "index": open_search(environment.search, environment.home, environment.lake.catalog if environment.lake else None),
         "compute": LocalCompute(environment.home / "work"),
         "model_tracking": _open_tracking(environment.mlflow_uri, project.name),
         "labeling_server": _open_server(environment),

@@ -1,17 +1,15 @@
-"""Dagster's own storage: where it lies, its settings, the pool limits, and runs whose process is gone."""
+"""Dagster's own storage: where it lies, its settings and the pool limits."""
 
 import os
-import time
 from dataclasses import dataclass
 from importlib.util import find_spec
 
 import dagster as dg
-from dagster._core.storage.dagster_run import IN_PROGRESS_RUN_STATUSES
 
 from assets.tags import GPU_POOL, LAKE_POOL
 from dagster_project.configuration import ConfigurationError
+from dagster_project.dead_runs import reap_dead_runs
 from dagster_project.environments import Environment
-from resources import liveness
 from resources.lakehouse import Lakehouse
 
 # `granularity: op` makes pools count steps, not runs; slots of ended runs are given back after a while even if a process died.
@@ -46,7 +44,6 @@ POSTGRES_STORAGE = """storage:  # the address stays in the environment
     config:
       postgres_url: {env: TEXTMILL_CATALOG_URL}
 """
-GRACE_SECONDS = 120.0
 
 
 @dataclass(frozen=True)
@@ -86,25 +83,5 @@ def set_up(environment: Environment, lakehouse: Lakehouse, gpu_slots: int = 1) -
     with open_instance(environment) as instance:
         for pool, slots in ((LAKE_POOL, 1), (GPU_POOL, gpu_slots)):
             instance.event_log_storage.set_concurrency_slots(pool, slots)
-        reaped = reap_dead_runs(instance, lakehouse)
+        reaped = reap_dead_runs(instance, lakehouse.run_marks)
     return SetupReport(reaped, lakehouse.remove_orphans())
-
-
-def reap_dead_runs(instance: dg.DagsterInstance, lakehouse: Lakehouse) -> list[str]:
-    """Fail the runs that Dagster believes to be in progress though no process holds them; frees their pool slots.
-
-    After a power cut Dagster leaves such runs as they are, and their slots stay taken. A run that has not reached its first asset holds no
-    lock file yet; it gets some time before it counts as dead.
-    """
-    reaped = []
-    for record in instance.get_run_records(dg.RunsFilter(statuses=IN_PROGRESS_RUN_STATUSES)):
-        run = record.dagster_run
-        folder = lakehouse.runs_folder
-        is_young = time.time() - (record.start_time or record.create_timestamp.timestamp()) < GRACE_SECONDS
-        if liveness.is_alive_elsewhere(folder, run.run_id) or (is_young and not liveness.seen(folder, run.run_id)):
-            continue
-        instance.report_run_failed(run, message="The process of this run is gone; textmill setup marked it as failed.")
-        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
-        liveness.forget(folder, run.run_id)
-        reaped.append(run.run_id)
-    return reaped

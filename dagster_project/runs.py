@@ -1,15 +1,21 @@
 """Runs a job in this process and tells what happened, for commands in a terminal."""
 
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import dagster as dg
+from dagster import _check as check
+from dagster._core.utils import make_new_run_id
 from dagster_shared.error import SerializableErrorInfo
 
 from assets.project import Project
+from dagster_project.dead_runs import held_run, watch
 from dagster_project.jobs import partition_range_tags
+from resources.lakehouse import Lakehouse
 
 
 @dataclass(frozen=True)
@@ -81,10 +87,16 @@ def run_job(
     if "raw_documents" in ops:
         ops["raw_documents"]["config"]["replay_sources"] = list(replay_sources)
     tags = partition_range_tags([source.name for source in project.sources]) if "raw_documents" in steps else {}
+    run_id, marks = make_new_run_id(), check.inst((definitions.resources or {})["lakehouse"], Lakehouse).run_marks
     start = time.monotonic()
-    result = job.execute_in_process(
-        instance=instance, raise_on_error=False, tags=tags, run_config={"ops": ops, "loggers": {"terminal": {"config": {}}}}
-    )
+    with held_run(run_id, marks), watch(instance, marks, run_id, partial(print, file=sys.stderr)):
+        result = job.execute_in_process(
+            run_id=run_id,
+            instance=instance,
+            raise_on_error=False,
+            tags=tags,
+            run_config={"ops": ops, "loggers": {"terminal": {"config": {}}}},
+        )
     return summarize(result, job, time.monotonic() - start)
 
 

@@ -5,8 +5,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from filelock import FileLock
+
 from dagster_project.configuration import ConfigurationError
+from resources.advisory_lock import AdvisoryLock
 from resources.elasticsearch_index import ElasticsearchIndex
+from resources.postgres_address import PostgresAddress
 from resources.search_engine import SearchEngine
 from resources.search_index import SearchIndex
 
@@ -49,6 +53,16 @@ def read_search_server(given: dict[str, str]) -> SearchServer | None:
     return SearchServer(url, index)
 
 
-def open_search(server: SearchServer | None, home: Path) -> SearchEngine:
-    """The index; nothing is asked or made before it is used."""
-    return SearchIndex(home / "search") if server is None else ElasticsearchIndex(server.url, server.index, home / "search.lock")
+def open_search(server: SearchServer | None, home: Path, catalog: PostgresAddress | None) -> SearchEngine:
+    """The index; nothing is asked or made before it is used.
+
+    Args:
+        server: Where it lies; None is a folder of the home.
+        home: The environment's.
+        catalog: The database that all machines share whose runs may write the index; None: runs are on this machine.
+    """
+    if server is None:
+        return SearchIndex(home / "search")
+    name = f"search {server.index}"
+    lock = FileLock(home / "search.lock", thread_local=False) if catalog is None else AdvisoryLock(catalog, name, keeps_open=False)
+    return ElasticsearchIndex(server.url, server.index, lock)

@@ -1,12 +1,12 @@
-"""A lock between processes in a Postgres database: an advisory lock of a session, released when its holder dies.
+"""Locks between processes, released when their holder dies: of a file on one machine, of a Postgres database between machines.
 
-It has the shape of `filelock.FileLock`, which is its counterpart on one machine.
+A lock of the database is an advisory one of a session. It has the shape of `filelock.FileLock`, its counterpart on one machine.
 """
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from contextlib import AbstractContextManager, contextmanager
+from typing import TYPE_CHECKING, Any, Protocol
 
 from filelock import Timeout
 
@@ -14,6 +14,26 @@ if TYPE_CHECKING:
     import psycopg
 
     from resources.postgres_address import PostgresAddress
+
+
+class Lock(Protocol):
+    """A lock between processes that its holder can take again. It is released when the holder dies."""
+
+    @property
+    def is_locked(self) -> bool:
+        """Whether this object holds it, and whoever gave it still says so."""
+        ...
+
+    def acquire(self, timeout: float) -> AbstractContextManager[Any]:
+        """Take it until the end of a block.
+
+        Args:
+            timeout: Seconds to wait; less than 0 waits for ever.
+
+        Raises:
+            filelock.Timeout: Somebody else held it all the time.
+        """
+        ...
 
 
 class AdvisoryLock:

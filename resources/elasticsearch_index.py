@@ -11,13 +11,12 @@ import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote, unquote, urlsplit
 
 import httpx2
-from filelock import FileLock
 
+from resources.advisory_lock import Lock
 from resources.http_client import open_client, send_patiently
 from resources.search_engine import MAX_WINDOW, SCHEMA_VERSION, Found, Hit, IndexedDocument, SearchIndexError, check_window
 from resources.search_query import All, Between, Either, Equals, Not, Phrase, Query, Term
@@ -44,15 +43,15 @@ MAPPINGS = {
 
 
 class ElasticsearchIndex:
-    """An index on a server; one writer at a time, by a lock file of this machine."""
+    """An index on a server; one writer at a time, by a lock."""
 
-    def __init__(self, url: str, alias: str, lock: Path) -> None:
+    def __init__(self, url: str, alias: str, lock: Lock) -> None:
         """Nothing is asked yet.
 
         Args:
             url: Address of the server; `user:password@` in it logs in.
             alias: Name of the index: lower-case letters, digits and hyphens.
-            lock: Path of the lock file.
+            lock: Between all that may write it.
         """
         parts = urlsplit(url)
         self._alias, self._lock = alias, lock
@@ -64,8 +63,7 @@ class ElasticsearchIndex:
     @contextmanager
     def writing(self, *, anew: bool = False) -> Iterator["_Writer"]:
         """See `SearchEngine`."""
-        self._lock.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with FileLock(self._lock):
+        with self._lock.acquire(timeout=-1):
             present = self._present()
             if present is not None and not anew:
                 yield _Writer(self, present)

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from resources import liveness
 from resources.lake_connection import fit_threads, temporary_name, to_arrow, to_pandas
 from resources.lake_tables import column_list, published_rows_sql
 from resources.lakehouse import Lakehouse, LakehouseError
@@ -225,7 +224,7 @@ def increment(
         ConcurrentIncrementError: Another live run is writing, or has meanwhile written, the same asset.
     """
     target = Target(asset, partition, tuple(upstream), upstream_partition, following)
-    liveness.hold(lakehouse.runs_folder, run_id)
+    lakehouse.run_marks.hold(run_id)
     plan = plan_alone(lakehouse, target, full_refresh=full_refresh)
     step = Step(lakehouse, next_increment_id(plan.head), asset, partition, run_id, code_version, plan)
     try:

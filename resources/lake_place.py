@@ -7,39 +7,20 @@ import shutil
 import sqlite3
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, closing
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
 
 import duckdb
 from filelock import FileLock
 
+from resources.advisory_lock import Lock
 from resources.lake_connection import CATALOG, DATA, LOCK, attach_catalog_file, open_duckdb, quoted, refuse_network_file_system
+from resources.run_marks import FolderRunMarks, RunMarks
 
 METADATA = "__ducklake_metadata_lake"
 """What DuckLake calls the database of the catalog of `lake`."""
-
-
-class Lock(Protocol):
-    """A lock between processes that its holder can take again. It is released when the holder dies."""
-
-    @property
-    def is_locked(self) -> bool:
-        """Whether this object holds it, and whoever gave it still says so."""
-        ...
-
-    def acquire(self, timeout: float) -> AbstractContextManager[Any]:
-        """Take it until the end of a block.
-
-        Args:
-            timeout: Seconds to wait; less than 0 waits for ever.
-
-        Raises:
-            filelock.Timeout: Somebody else held it all the time.
-        """
-        ...
 
 
 @dataclass(frozen=True)
@@ -61,7 +42,7 @@ class LakePlace(ABC):
     """Where the catalog and the data files of a lakehouse lie.
 
     Attributes:
-        folder: Folder of this machine for spilled rows and the marks of live runs; embedded, everything else lies there, too.
+        folder: Folder of this machine for spilled rows; embedded, everything else lies there, too.
     """
 
     folder: Path
@@ -157,6 +138,10 @@ class LakePlace(ABC):
         """Bytes of all data files, those of earlier snapshots and of killed writers included."""
 
     @abstractmethod
+    def run_marks(self) -> RunMarks:
+        """Which runs that work on it are alive, as all of its machines see it."""
+
+    @abstractmethod
     def execute_in_catalog(self, statements: Sequence[str]) -> None:
         """Run statements in the database of the catalog, all or none, while the caller holds the lock and nothing is attached."""
 
@@ -215,6 +200,10 @@ class EmbeddedPlace(LakePlace):
         """See `LakePlace`."""
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return FileLock(self.folder / "files.lock", thread_local=False)
+
+    def run_marks(self) -> RunMarks:
+        """See `LakePlace`."""
+        return FolderRunMarks(self.folder / "runs")
 
     def copy_catalog(self, target: Path) -> None:
         """See `LakePlace`."""

@@ -56,6 +56,9 @@ class Lakehouse:
         tables: The tables that it holds.
         memory_limit: Memory that DuckDB may take before it spills, as DuckDB writes it.
         timings: Counts its reads and writes.
+
+    Attributes:
+        run_marks: Which runs that work on it are alive.
     """
 
     def __init__(
@@ -66,19 +69,15 @@ class Lakehouse:
         self.tables = {table.name: table for table in tables}
         self._memory_limit = memory_limit
         self._thread_lock = threading.RLock()
+        self.run_marks = self.place.run_marks()
         self._lock = self.place.lock()
         self._connection: duckdb.DuckDBPyConnection | None = None
         self._spill: Path | None = None
 
     @property
     def folder(self) -> Path:
-        """Folder of this machine for spilled rows and the marks of live runs; embedded, everything lies there."""
+        """Folder of this machine for spilled rows; embedded, everything lies there."""
         return self.place.folder
-
-    @property
-    def runs_folder(self) -> Path:
-        """Where live runs hold their lock files."""
-        return self.folder / "runs"
 
     @contextmanager
     def session(self) -> Iterator[duckdb.DuckDBPyConnection]:

@@ -1,8 +1,7 @@
-"""Which runs are alive: lock files per run, held by the processes that execute it and released by the kernel when they die.
+"""What is alive on this machine: lock files, held by the processes that use a thing and released by the kernel when they die.
 
-A process id can be reused and a status row can be stale after a power cut; a held file lock cannot. Used to tell an increment
-that is about to be audited from one whose process was killed, to reap runs that Dagster still believes to be running, and to
-tell spill files in use from left ones.
+A process id can be reused and a status row can be stale after a power cut; a held file lock cannot. Tells spill files in use from
+left ones, and living runs from dead ones where a lakehouse lies in a folder (`run_marks.py`).
 """
 
 import glob

@@ -12,7 +12,6 @@ from typing import Literal
 import duckdb
 import uuid6
 
-from resources import liveness
 from resources.lake_connection import ConcurrentIncrementError
 from resources.lake_tables import delete_rows
 from resources.lakehouse import Lakehouse
@@ -107,7 +106,7 @@ def remove_unapproved(lakehouse: Lakehouse, asset: str, partition: str) -> None:
         with lakehouse.transaction() as connection:
             leftovers = find_increments(connection, [asset], partition, ("staged", "rejected"))
             for leftover in leftovers:
-                if leftover.state == "staged" and liveness.is_alive_elsewhere(lakehouse.runs_folder, leftover.run_id):
+                if leftover.state == "staged" and lakehouse.run_marks.is_alive_elsewhere(leftover.run_id):
                     raise ConcurrentIncrementError(
                         f"Expected to be alone in materializing {asset}, found run {leftover.run_id} about to audit increment "
                         f"{leftover.increment_id}. Wait for it to end and try again."

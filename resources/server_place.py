@@ -1,6 +1,6 @@
 """A lakehouse on servers: its catalog in a schema of a Postgres database, its data files in an S3-compatible store.
 
-Only spilled rows and the marks of live runs stay on this machine. In a folder instead: `EmbeddedPlace` in `lake_place.py`.
+Only spilled rows stay on this machine. In a folder instead: `EmbeddedPlace` in `lake_place.py`.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,6 +18,7 @@ from resources.catalog_copy import copy_postgres_catalog, fill_postgres_catalog
 from resources.lake_connection import LakehouseError, attach_catalog_file, extension_file, open_duckdb, quoted
 from resources.lake_place import METADATA, DataFile, LakePlace
 from resources.postgres_address import PostgresAddress
+from resources.run_marks import PostgresRunMarks
 from resources.s3_object_store import S3ObjectStore
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ class ServerPlace(LakePlace):
     """A schema in Postgres and a folder of a bucket.
 
     Args:
-        folder: Folder of this machine for spilled rows and the marks of live runs.
+        folder: Folder of this machine for spilled rows.
         catalog: The database.
         schema: Schema of the catalog in it; it is made if need be.
         data: The store of the data files.
@@ -102,6 +103,10 @@ class ServerPlace(LakePlace):
     def files_lock(self) -> AdvisoryLock:
         """See `LakePlace`."""
         return AdvisoryLock(self._catalog, f"files {self._schema}", keeps_open=False)
+
+    def run_marks(self) -> PostgresRunMarks:
+        """See `LakePlace`."""
+        return PostgresRunMarks(self._catalog, self._schema)
 
     def copy_catalog(self, target: Path) -> None:
         """See `LakePlace`; what a repeatable-read snapshot of the schema holds."""

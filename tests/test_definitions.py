@@ -117,7 +117,11 @@ def test_jobs_schedules_and_sensor_are_there(definitions):
         "weekly_compaction": "0 2 * * 0",
         "weekly_storage_report": "0 4 * * 1",
     }
-    assert {sensor.name for sensor in definitions.sensors or []} == {"retrain_on_new_labels", "refresh_on_new_annotations"}
+    assert {sensor.name for sensor in definitions.sensors or []} == {
+        "retrain_on_new_labels",
+        "refresh_on_new_annotations",
+        "fail_dead_runs",
+    }
 
 
 def test_refresh_ends_with_the_search_index_and_retrain_with_the_champion(definitions):

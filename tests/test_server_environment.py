@@ -91,6 +91,32 @@ def test_a_folder_moves_to_servers_by_a_backup_and_goes_on_there(platform, local
     platform.lakehouse.close()
 
 
+def test_runs_on_two_machines_go_on_from_each_other(platform, variables, local_servers, project_of, files_source, tmp_path):
+    shared = local_servers.variables("machines") | {"TEXTMILL_CATALOG_SCHEMA": "machines", "TEXTMILL_MASTER_KEY": "11" * 32}
+    project = project_of([files_source("shop", RECORDS)])
+
+    def on_machine(name):
+        environment = read_environment(shared | {"TEXTMILL_HOME": str(tmp_path / name)})
+        with open_instance(environment) as instance:
+            machine = type(platform)(environment, instance, None)
+            machine.configure(project)
+            set_up(environment, machine.lakehouse)
+            outcome = machine.run("refresh")
+            found = machine.rows("clean_documents", "external_id")
+            machine.lakehouse.close()
+        return outcome, found
+
+    outcomes = []
+    for name in ("one", "other"):
+        outcome, found = on_machine(name)
+        assert (outcome.succeeded, found) == (True, [("1",), ("2",)])
+        outcomes.append({step.asset: step.summary for step in outcome.steps})
+    assert outcomes[0]["clean_documents"] == "2 in, 2 out, 0 rejected, 0 skipped"
+    assert outcomes[1]["clean_documents"] == "nothing new"
+    assert (tmp_path / "other" / "lake").exists()
+    assert not (tmp_path / "other" / "lake" / "runs").exists()  # its runs are marked in the database
+
+
 def test_tokens_and_audit_log_lie_in_postgres(variables):
     environment = read_environment()
     (store, log, _), (others, _, _) = open_access(environment), open_access(environment)

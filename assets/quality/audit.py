@@ -10,7 +10,6 @@ import pandas as pd
 
 from assets.quality.suites import Expectation, Suite
 from assets.quality.validation import Verdict, validate
-from resources import liveness
 from resources.lakehouse import Lakehouse
 from resources.ledger import Increment
 
@@ -38,7 +37,7 @@ def audit(
     waiting = [
         increment
         for increment in lakehouse.staged(producer)
-        if increment.run_id == run_id or not liveness.is_alive_elsewhere(lakehouse.runs_folder, increment.run_id)
+        if increment.run_id == run_id or not lakehouse.run_marks.is_alive_elsewhere(increment.run_id)
     ]
     return [_decide(lakehouse, increment, suites, validator) for increment in waiting]
 

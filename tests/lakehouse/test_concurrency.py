@@ -9,7 +9,6 @@ import pandas as pd
 import pytest
 
 from assets.schemas import Column, Table
-from resources import liveness
 from resources.increments import increment
 from resources.lake_connection import claim_spill_folder, release_spill_folder
 from resources.lakehouse import ConcurrentIncrementError, Lakehouse, LakehouseError
@@ -59,7 +58,7 @@ def test_what_a_live_run_staged_is_left_to_it_and_recovered_once_it_is_dead(chai
     assert (chain.audit("b"), chain.states("b")) == ([], ["staged"])
     os.kill(holder, signal.SIGKILL)
     assert workers.end(holder) == -signal.SIGKILL
-    assert not liveness.is_alive_elsewhere(chain.lakehouse.runs_folder, "stager")
+    assert not chain.lakehouse.run_marks.is_alive_elsewhere("stager")
     chain.upper()
     chain.decide("b")
     assert (chain.rows("b", "main"), chain.states("b")) == (UPPER, ["rejected", "approved"])

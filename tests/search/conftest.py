@@ -5,6 +5,7 @@ import uuid
 from datetime import UTC, datetime
 
 import pytest
+from filelock import FileLock
 
 from assets.cleaning.tokens import tokenize_text
 from resources.elasticsearch_index import ElasticsearchIndex
@@ -50,7 +51,9 @@ def engine(request, tmp_path):
     if request.param == "embedded":
         yield SearchIndex(tmp_path / "search")
         return
-    index = ElasticsearchIndex(request.getfixturevalue("search_server"), f"test-{uuid.uuid4().hex[:12]}", tmp_path / "search.lock")
+    index = ElasticsearchIndex(
+        request.getfixturevalue("search_server"), f"test-{uuid.uuid4().hex[:12]}", FileLock(tmp_path / "search.lock")
+    )
     yield index
     index.erase()
 

@@ -1,6 +1,7 @@
 """What goes wrong between the platform and a search server, shown by a fake."""
 
 import pytest
+from filelock import FileLock
 
 from resources import elasticsearch_index
 from resources.elasticsearch_index import ATTEMPTS, ElasticsearchIndex
@@ -24,7 +25,7 @@ def pauses(monkeypatch):
 
 @pytest.fixture
 def index(fake, tmp_path, pauses):
-    return ElasticsearchIndex(fake.url, "mill", tmp_path / "lock")
+    return ElasticsearchIndex(fake.url, "mill", FileLock(tmp_path / "lock"))
 
 
 @pytest.fixture
@@ -78,7 +79,7 @@ def test_many_documents_go_in_several_requests(fake, index, documents, monkeypat
 def test_the_password_logs_in_and_shows_nowhere(fake, documents, tmp_path):
     fake.login = basic("elastic", "p@ss/wört")
     address = fake.url.replace("://", "://elastic:p%40ss%2Fw%C3%B6rt@")
-    index = ElasticsearchIndex(address, "mill", tmp_path / "lock")
+    index = ElasticsearchIndex(address, "mill", FileLock(tmp_path / "lock"))
     with index.writing() as writer:
         writer.add(documents)
     assert index.count() == 6
@@ -90,7 +91,7 @@ def test_the_password_logs_in_and_shows_nowhere(fake, documents, tmp_path):
 
 
 def test_a_server_that_is_not_there_is_an_error(tmp_path, pauses):
-    index = ElasticsearchIndex("http://user:secret@127.0.0.1:9", "mill", tmp_path / "lock")
+    index = ElasticsearchIndex("http://user:secret@127.0.0.1:9", "mill", FileLock(tmp_path / "lock"))
     with pytest.raises(SearchIndexError, match=r"Expected the search server at http://127\.0\.0\.1:9, found ConnectError") as refused:
         index.search(Term("x"), 1)
     assert "secret" not in str(refused.value)

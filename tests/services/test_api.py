@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from urllib.parse import unquote
 
 import pytest
+from filelock import FileLock
 
 from resources import elasticsearch_index
 from resources.elasticsearch_index import ElasticsearchIndex
@@ -136,7 +137,7 @@ def test_without_an_index_it_says_what_makes_one(backend_of, tmp_path, query):
 
 def test_a_search_server_that_does_not_answer_is_no_error_of_ours(backend_of, tmp_path, monkeypatch):
     monkeypatch.setattr(elasticsearch_index, "PAUSE_SECONDS", 0.0)
-    index = ElasticsearchIndex("http://user:geheim@127.0.0.1:9", "mill", tmp_path / "lock")
+    index = ElasticsearchIndex("http://user:geheim@127.0.0.1:9", "mill", FileLock(tmp_path / "lock"))
     api = Api(dataclasses.replace(backend_of(), index=index))
     response = api.ask("/search", "viewer", params={"q": "lovely"})
     assert (response.status_code, response.json()["detail"]) == (
