@@ -32,14 +32,18 @@ class Training(Section):
     share: float | Literal["all"] = Field("all", description="Share of the train split to train on, drawn by hash; `all` is 1.")
     max_tokens: int = Field(128, ge=8, le=8192, description="Longer texts are cut; with spans they are read in overlapping windows.")
     batch_tokens: int = Field(1024, ge=8, description="Most tokens per step, over all processes; texts of similar length go together.")
-    learning_rate: float = Field(5e-5, gt=0, description="Highest learning rate.")
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="Highest learning rate; null takes 1.5e-4 for encoders whose states are up to 384 wide, 5e-5 up to 768, 2e-5 above.",
+    )
     layer_decay: float = Field(
         1.0, gt=0, le=1, description="Each layer learns at this share of the rate of the layer above; 1 is the same."
     )
     weight_decay: float = Field(0.01, ge=0, description="Of AdamW.")
     warmup_share: float = Field(0.1, ge=0, lt=1, description="Share of the steps in which the learning rate rises.")
     average_decay: float = Field(
-        0.0,
+        0.995,
         ge=0,
         lt=1,
         description="Keep an exponential moving average of the weights with this decay, and judge and keep that; 0 does not.",

@@ -35,6 +35,7 @@ from assets.training.learning.hardware import Hardware, choose_hardware
 from assets.training.learning.network import Network, Outputs, layers_of, predict_outputs
 from assets.training.learning.objectives import TextObjective, dev_macro_f1
 from assets.training.learning.records import Examples
+from assets.training.learning.weights import learning_rate_of
 from assets.training_settings import Training
 from benchmarks.environment import start_as_the_platform_does
 from benchmarks.scoring_speed import MeanPoolingClassifier, seconds_of
@@ -101,7 +102,7 @@ class Bench:
         with tempfile.TemporaryDirectory() as folder:
             trainer = transformers.Trainer(
                 peer,
-                self.trainer_arguments(folder),
+                self.trainer_arguments(folder, learning_rate_of(network, self.settings)),
                 data_collator=self.collate,
                 train_dataset=self.trainer_rows(),
                 compute_loss_func=lambda outputs, labels, **_: functional.cross_entropy(outputs.logits, labels),
@@ -112,14 +113,14 @@ class Bench:
         network.encoder.set_attn_implementation("textmill_packed")  # the same weights, scored as ours are
         return tokens / seconds, self.score(predict_outputs(network, self.dev.texts, self.hardware))
 
-    def trainer_arguments(self, folder: str) -> transformers.TrainingArguments:
+    def trainer_arguments(self, folder: str, learning_rate: float) -> transformers.TrainingArguments:
         """The same recipe in the Trainer's words."""
         rows = max(1, round(len(self.train.texts) / self.steps))
         return transformers.TrainingArguments(
             folder,
             per_device_train_batch_size=rows,
             max_steps=self.steps,
-            learning_rate=self.settings.learning_rate,
+            learning_rate=learning_rate,
             weight_decay=self.settings.weight_decay,
             warmup_steps=round(self.steps * self.settings.warmup_share),
             bf16=self.hardware.precision == "bf16",
@@ -155,7 +156,7 @@ class Bench:
         words = self.train.documents["text"].head(count).tolist()
         inputs = self.tokenizer(words, padding="max_length", truncation=True, max_length=self.settings.max_tokens, return_tensors="pt")
         targets = torch.from_numpy(self.train.targets["distribution"][:count])
-        optimizer = torch.optim.AdamW(peer.parameters(), lr=self.settings.learning_rate)
+        optimizer = torch.optim.AdamW(peer.parameters(), lr=learning_rate_of(network, self.settings))
 
         def loop() -> None:
             for start in range(0, count, 16):
@@ -210,6 +211,7 @@ def prepare_bench(arguments: argparse.Namespace) -> Bench:
         batch_tokens=budget,
         max_tokens=limit,
         learning_rate=arguments.learning_rate,
+        average_decay=0.0,  # the peers do not average
         patience=9,
     )
     return Bench(folder, config, objective, examples["train"], examples["dev"], settings, hardware)

@@ -35,6 +35,7 @@ from assets.training.learning.network import predict_outputs
 from assets.training.learning.preparing import Prepared, prepare
 from assets.training.learning.processes import Processes, leave_processes
 from assets.training.learning.records import CheckpointPolicy, Outcome, Progress, TrainingInterruptedError
+from assets.training.learning.weights import learning_rate_of
 from assets.training.manifests import write_manifest
 from assets.training.scoring.exporting import Export, export_model
 
@@ -200,6 +201,7 @@ def describe_run(job: TrainingJob, prepared: Prepared, outcome: Outcome) -> dict
         "method": "few_shot_head" if prepared.is_few_shot else "adapters" if job.training.lora else "fine_tuning",
         "parameters": sum(weight.numel() for weight in prepared.model.parameters()),
         "is_packed": prepared.model.is_packed,
+        "learning_rate": None if prepared.is_few_shot else learning_rate_of(prepared.model, job.training),
         "seed": job.training.seed,
         "device": prepared.hardware.device,
         "precision": prepared.hardware.precision,

@@ -4,7 +4,7 @@ from transformers import AlbertConfig, AutoModel
 
 from assets.training.learning.encoder import load_encoder
 from assets.training.learning.network import Network, TextHead, freeze_lowest_layers
-from assets.training.learning.weights import MovingAverage, build_optimizer, heights, set_weights, trained_weights
+from assets.training.learning.weights import MovingAverage, build_optimizer, heights, learning_rate_of, set_weights, trained_weights
 from assets.training_settings import Training
 
 
@@ -52,6 +52,14 @@ def test_an_encoder_whose_layers_share_weights_trains_without_layer_decay_and_sa
     assert rates(model, Training())
     with pytest.raises(ValueError, match="expected an encoder with its 3 layers in one list, found none in AlbertModel"):
         rates(model, Training(layer_decay=0.9))
+
+
+@pytest.mark.parametrize(("width", "expected"), [(32, 1.5e-4), (384, 1.5e-4), (385, 5e-5), (768, 5e-5), (1024, 2e-5)])
+def test_wider_encoders_learn_more_slowly_unless_a_rate_is_given(model, width, expected):
+    model.encoder.config.hidden_size = width
+    assert learning_rate_of(model, Training()) == expected
+    assert learning_rate_of(model, Training(learning_rate=0.5)) == 0.5
+    assert {group["lr"] for group in build_optimizer(model, Training()).param_groups} == {expected}
 
 
 def test_heights_count_from_the_head(model):

@@ -19,6 +19,18 @@ def trained_weights(model: Network) -> dict[str, torch.nn.Parameter]:
     return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
 
 
+RATES = {384: 1.5e-4, 768: 5e-5}
+"""Highest learning rate by the greatest width of an encoder: narrow ones as measured (docs/benchmarks.md), wide ones within the range of
+Devlin et al. (NAACL 2019, appendix A.3)."""
+RATE_OF_WIDER = 2e-5
+
+
+def learning_rate_of(model: Network, settings: Training) -> float:
+    """The highest learning rate: that of the settings, or one for the width of the encoder."""
+    width = model.encoder.config.hidden_size
+    return settings.learning_rate or next((rate for widest, rate in RATES.items() if width <= widest), RATE_OF_WIDER)
+
+
 def build_optimizer(model: Network, settings: Training) -> torch.optim.AdamW:
     """AdamW over groups with their own `rate_share`. Biases and normalization weights are not decayed.
 
@@ -34,7 +46,7 @@ def build_optimizer(model: Network, settings: Training) -> torch.optim.AdamW:
             {"params": weights, "weight_decay": settings.weight_decay * is_decayed, "rate_share": settings.layer_decay**steps}
             for (steps, is_decayed), weights in groups.items()
         ],
-        lr=settings.learning_rate,
+        lr=learning_rate_of(model, settings),
         fused=True,
     )
 
