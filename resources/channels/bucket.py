@@ -8,6 +8,7 @@ from resources.channels.fetched import (
     FetchFailure,
     SourceError,
     media_type_of,
+    open_compressed,
     refuse_by_size,
     refuse_unknown_format,
 )
@@ -68,4 +69,7 @@ class BucketChannel:
             payload = store.get(stored.key)
         except (ObjectStoreError, OSError) as error:
             return FetchFailure(uri, "unreadable_object", f"expected a readable object, found: {error}")
-        return Fetched(uri, payload, media_type, None, "documents", None, None, uri, stored.fingerprint)
+        opened = open_compressed(uri, stored.key, payload, self.max_object_bytes)
+        if isinstance(opened, FetchFailure):
+            return opened
+        return Fetched(uri, opened, media_type, None, "documents", None, None, uri, stored.fingerprint)

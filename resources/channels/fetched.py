@@ -1,10 +1,14 @@
 """What a channel yields, and the protocol of a channel. Nothing here fetches or parses."""
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import PurePosixPath
 from typing import Literal, Protocol
+
+from resources.web.decompression import gunzip
+from resources.web.policy import WebError
 
 Role = Literal["documents", "annotations"]
 
@@ -18,6 +22,7 @@ MEDIA_TYPES = {
     "text": "text/plain",
     "html": "text/html",
 }
+GZIP_ENDING = ".gz"
 _FORMATS_BY_ENDING = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -46,7 +51,7 @@ class Fetched:
 
     Attributes:
         uri: Where the bytes came from; holds no password.
-        payload: The bytes, unchanged.
+        payload: The bytes, opened if they were compressed.
         media_type: Selects the parser.
         charset: Charset declared by the transport, if any.
         role: What the bytes hold.
@@ -115,11 +120,30 @@ def media_type_of(name: str, declared_format: str) -> str | None:
     """Media type by the configured format, or by the name's ending when that is `auto`; None when neither says.
 
     Args:
-        name: File name, path or key.
+        name: File name, path or key; `.gz` at its end does not count.
         declared_format: `auto` or a key of `MEDIA_TYPES`.
     """
-    chosen = _FORMATS_BY_ENDING.get(PurePosixPath(name).suffix.lower()) if declared_format == "auto" else declared_format
+    ending = PurePosixPath(name.lower().removesuffix(GZIP_ENDING)).suffix
+    chosen = _FORMATS_BY_ENDING.get(ending) if declared_format == "auto" else declared_format
     return MEDIA_TYPES.get(chosen) if chosen else None
+
+
+def open_compressed(uri: str, name: str, payload: bytes, max_object_bytes: int) -> bytes | FetchFailure:
+    """The bytes of an object, opened where its name ends in `.gz`.
+
+    Args:
+        uri: Where it comes from.
+        name: File name, path or key.
+        payload: Its bytes.
+        max_object_bytes: Most bytes that may come out.
+    """
+    if not name.lower().endswith(GZIP_ENDING):
+        return payload
+    try:
+        opened = gunzip(payload, max_object_bytes, math.inf)
+    except WebError as error:
+        return FetchFailure(uri, error.reason, str(error))
+    return refuse_by_size(uri, len(opened), max_object_bytes) or opened
 
 
 def refuse_by_size(uri: str, size_bytes: int, max_object_bytes: int) -> FetchFailure | None:
@@ -134,4 +158,5 @@ def refuse_by_size(uri: str, size_bytes: int, max_object_bytes: int) -> FetchFai
 def refuse_unknown_format(uri: str) -> FetchFailure:
     """The failure of an object whose ending names no known format."""
     known = ", ".join(_FORMATS_BY_ENDING)
-    return FetchFailure(uri, "unknown_format", f"expected an ending out of {known}, found none of them; set `format` of the source")
+    found = "found none of them; set `format` of the source"
+    return FetchFailure(uri, "unknown_format", f"expected an ending out of {known}, perhaps with .gz, {found}")

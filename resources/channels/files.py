@@ -12,6 +12,7 @@ from resources.channels.fetched import (
     FetchFailure,
     SourceError,
     media_type_of,
+    open_compressed,
     refuse_by_size,
     refuse_unknown_format,
 )
@@ -78,7 +79,10 @@ class FilesChannel:
         fingerprint = f"{stamp}:{sha256}"
         if known.endswith(f":{sha256}"):
             return CursorMove(uri, fingerprint)
-        return Fetched(uri, payload, media_type, None, "documents", None, None, uri, fingerprint)
+        unpacked = open_compressed(uri, file.name, payload, self.max_object_bytes)
+        if isinstance(unpacked, FetchFailure):
+            return unpacked
+        return Fetched(uri, unpacked, media_type, None, "documents", None, None, uri, fingerprint)
 
 
 def _stamp(stat: os.stat_result) -> str:

@@ -1,5 +1,7 @@
 """The bucket channel yields new and changed objects of either object store."""
 
+import gzip
+
 import boto3
 import pytest
 from moto import mock_aws
@@ -77,3 +79,10 @@ def test_a_missing_bucket_is_an_error_of_the_source(monkeypatch):
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     with mock_aws(), pytest.raises(SourceError, match="expected a readable bucket s3://nowhere"):
         list(BucketChannel("s3://nowhere/x").fetch({}))
+
+
+def test_compressed_objects_are_opened(store):
+    store.put("a.jsonl.gz", gzip.compress(b"{}\n"))
+    store.put("b.csv.gz", b"no gzip")
+    good, bad = collect(BucketChannel("s3://texts/movies", store=store), {})
+    assert (good.payload, good.media_type, bad.reason) == (b"{}\n", "application/x-ndjson", "broken_compression")

@@ -1,5 +1,6 @@
 """The file channel yields new and changed files, and one failure per file that cannot be read."""
 
+import gzip
 import os
 
 import pytest
@@ -71,7 +72,7 @@ def test_a_file_that_was_only_touched_moves_the_cursor_and_brings_no_bytes(drop)
             b"x",
             "unknown_format",
             "expected an ending out of .jsonl, .ndjson, .json, .csv, .tsv, .parquet, .conll, .bio, .mbox, .txt, .text, .md, .html, .htm, "
-            "found none of them; set `format` of the source",
+            "perhaps with .gz, found none of them; set `format` of the source",
         ),
     ],
 )
@@ -137,3 +138,30 @@ def test_an_unreadable_folder_is_an_error_of_the_source(tmp_path, monkeypatch):
 
 def test_an_empty_folder_is_no_error(tmp_path):
     assert list(FilesChannel(f"{tmp_path}/*.jsonl").fetch({})) == []
+
+
+def test_a_compressed_file_is_opened_and_known_by_what_it_was(tmp_path):
+    line = '{"text": "你好"}\n'.encode()
+    (tmp_path / "a.JSONL.gz").write_bytes(gzip.compress(line) + gzip.compress(line))
+    cursor = {}
+    (found,) = collect(FilesChannel(f"{tmp_path}/*.gz"), cursor)
+    assert (found.payload, found.media_type) == (line * 2, "application/x-ndjson")
+    os.utime(tmp_path / "a.JSONL.gz", ns=(1, 1))
+    assert [type(each) for each in collect(FilesChannel(f"{tmp_path}/*.gz"), cursor)] == [CursorMove]
+    (forced,) = collect(FilesChannel(f"{tmp_path}/*.gz", "text"), {})
+    assert (forced.payload, forced.media_type) == (line * 2, "text/plain")
+
+
+@pytest.mark.parametrize(
+    ("payload", "reason"),
+    [
+        (b"no gzip", "broken_compression"),
+        (gzip.compress(b"text" * 100)[:-9], "broken_compression"),
+        (gzip.compress(b""), "empty_object"),
+        (gzip.compress(bytes(3_000_000)), "object_too_large"),
+    ],
+)
+def test_a_compressed_file_that_cannot_be_opened_is_a_failure(tmp_path, payload, reason):
+    (tmp_path / "a.csv.gz").write_bytes(payload)
+    (found,) = collect(FilesChannel(f"{tmp_path}/*", max_object_bytes=1_000_000), {})
+    assert (type(found), found.reason) == (FetchFailure, reason)
