@@ -295,7 +295,9 @@ def test_checkpoints_wait_for_a_multiple_of_what_the_last_one_cost(start, tmp_pa
 
 
 def test_checkpoints_hold_no_more_than_they_must(start, recipe, tmp_path):
-    run = start(recipe.model_copy(update={"frozen_layers": 1, "average_decay": 0.0}), checkpoints=CheckpointPolicy(tmp_path, "run", every_steps=8))
+    run = start(
+        recipe.model_copy(update={"frozen_layers": 1, "average_decay": 0.0}), checkpoints=CheckpointPolicy(tmp_path, "run", every_steps=8)
+    )
     for weight in run.model.encoder.embeddings.parameters():
         weight.requires_grad_(False)
     kill_at(run, 9)
