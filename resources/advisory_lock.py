@@ -36,6 +36,11 @@ class Lock(Protocol):
         ...
 
 
+def advisory_key(name: str) -> int:
+    """The number by which Postgres knows an advisory lock of ours, from -2^63 to 2^63 - 1."""
+    return int.from_bytes(hashlib.sha256(f"textmill {name}".encode()).digest()[:8], signed=True)
+
+
 class AdvisoryLock:
     """A lock of one name.
 
@@ -47,7 +52,7 @@ class AdvisoryLock:
 
     def __init__(self, address: "PostgresAddress", name: str, *, keeps_open: bool = True) -> None:
         self._address, self._name, self._keeps_open = address, name, keeps_open
-        self._key = int.from_bytes(hashlib.sha256(f"textmill {name}".encode()).digest()[:8], signed=True)
+        self._key = advisory_key(name)
         self._connection: psycopg.Connection | None = None
         self._holders = 0
 

@@ -4,7 +4,6 @@ Used to tell an increment that is about to be audited from one whose process was
 believes to be in progress though their process is gone. A mark ends with its process, however that ends.
 """
 
-import hashlib
 import threading
 import time
 from abc import ABC, abstractmethod
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resources import liveness
+from resources.advisory_lock import advisory_key
 from resources.lake_connection import LakehouseError
 from resources.postgres_address import PostgresAddress
 
@@ -97,7 +97,7 @@ class PostgresRunMarks(RunMarks):
     """
 
     def __init__(self, address: PostgresAddress, schema: str) -> None:
-        self._address, self._schema = address, schema
+        self._schema = schema
         self._session = _session_of(address)
 
     def hold(self, run_id: str) -> None:
@@ -110,7 +110,8 @@ class PostgresRunMarks(RunMarks):
 
     def is_alive_elsewhere(self, run_id: str) -> bool:
         """See `RunMarks`."""
-        return not self._session.holds(self._key(run_id)) and self._session.is_held(self._key(run_id))
+        key = self._key(run_id)
+        return not self._session.holds(key) and self._session.is_held(key)
 
     def is_alive(self, run_id: str) -> bool:
         """See `RunMarks`."""
@@ -125,7 +126,7 @@ class PostgresRunMarks(RunMarks):
         self._session.release(self._key(run_id))
 
     def _key(self, run_id: str) -> int:
-        return int.from_bytes(hashlib.sha256(f"textmill run {self._schema} {run_id}".encode()).digest()[:8], signed=True)
+        return advisory_key(f"run {self._schema} {run_id}")
 
 
 class _Session:

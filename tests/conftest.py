@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -125,6 +127,24 @@ def local_servers():
     """A real Postgres and a real S3, stopped in the end. Their folder has a short name: a Unix socket lies in it."""
     with tempfile.TemporaryDirectory(prefix="textmill-", ignore_cleanup_errors=True) as folder, run_local_servers(Path(folder)) as servers:
         yield servers
+
+
+@pytest.fixture
+def start_holder():
+    """Starts Python code in a process of its own, which prints `held` when it holds something; all are killed in the end."""
+    children = []
+
+    def start(code: str, *arguments: str) -> subprocess.Popen[str]:
+        children.append(subprocess.Popen([sys.executable, "-c", code, *arguments], stdout=subprocess.PIPE, text=True))
+        assert children[-1].stdout is not None
+        assert children[-1].stdout.readline() == "held\n"
+        return children[-1]
+
+    yield start
+    for child in children:
+        child.kill()
+        child.wait()
+        child.stdout.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,5 @@
 """Runs whose process was killed give their pool slots back, and their places in the queue; living ones are left alone."""
 
-import subprocess
-import sys
 import threading
 
 import dagster as dg
@@ -15,7 +13,7 @@ from dagster._core.utils import make_new_run_id
 from assets.tags import LAKE_POOL
 from dagster_project import dead_runs
 from dagster_project.dead_runs import build_dead_run_sensor, build_executor, reap_dead_runs, waits_for, watch
-from dagster_project.environments import REPOSITORY, lake_place, read_environment
+from dagster_project.environments import lake_place, read_environment
 from dagster_project.instance import open_instance, set_up
 from resources.lakehouse import Lakehouse
 from resources.run_marks import RunMarks
@@ -49,25 +47,14 @@ def instance(environment, lakehouse):
 
 
 @pytest.fixture
-def hold_elsewhere(environment):
-    """Starts a process that marks a run as alive; all are killed in the end."""
-    children = []
-
-    def start(run_id):
-        command = [sys.executable, "-c", HOLDER, str(environment.home), run_id]
-        children.append(subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.PIPE, text=True))
-        assert children[-1].stdout.readline() == "held\n"
-        return children[-1]
-
-    yield start
-    for child in children:
-        kill(child)
+def hold_elsewhere(environment, start_holder):
+    """Starts a process that marks a run as alive."""
+    return lambda run_id: start_holder(HOLDER, str(environment.home), run_id)
 
 
 def kill(child):
     child.kill()
     child.wait()
-    child.stdout.close()
 
 
 def start_run(instance):

@@ -1,7 +1,5 @@
 """Which runs are alive, on one machine and in a database: marks of other processes, of this one, of killed ones."""
 
-import subprocess
-import sys
 import time
 
 import pytest
@@ -42,23 +40,13 @@ def marks(kind, place, tmp_path):
 
 
 @pytest.fixture
-def hold_elsewhere(kind, place):
-    children = []
-
-    def start(run_id):
-        children.append(subprocess.Popen([sys.executable, "-c", HOLDER, kind, place, run_id], stdout=subprocess.PIPE, text=True))
-        assert children[-1].stdout.readline() == "held\n"
-        return children[-1]
-
-    yield start
-    for child in children:
-        kill(child)
+def hold_elsewhere(kind, place, start_holder):
+    return lambda run_id: start_holder(HOLDER, kind, place, run_id)
 
 
 def kill(child):
     child.kill()
     child.wait()
-    child.stdout.close()
 
 
 def settles(condition):
@@ -97,10 +85,9 @@ def test_a_run_of_this_process_is_not_elsewhere_and_ends_when_it_is_over(marks):
     marks.forget("mine")
 
 
-def test_a_folder_knows_that_a_run_was_alive(tmp_path):
+def test_a_folder_knows_that_a_run_was_alive(tmp_path, start_holder):
     marks = FolderRunMarks(tmp_path)
-    child = subprocess.Popen([sys.executable, "-c", HOLDER, "folder", str(tmp_path), "run"], stdout=subprocess.PIPE, text=True)
-    child.stdout.readline()
+    child = start_holder(HOLDER, "folder", str(tmp_path), "run")
     assert not marks.was_alive("run")
     kill(child)
     assert marks.was_alive("run")

@@ -27,7 +27,7 @@ from assets.training.learning.processes import Processes
 from assets.training.learning.records import CheckpointPolicy, DevScore, Examples, Outcome, Progress, TrainingInterruptedError
 from assets.training.learning.row_gradients import hand_over_rows
 from assets.training.learning.schedule import evaluation_steps, passes_per_epoch, rate_factor, seed_of_step
-from assets.training.learning.weights import MovingAverage, Weights, build_optimizer, learning_rate_of, set_weights, trained_weights
+from assets.training.learning.weights import MovingAverage, Weights, build_optimizer, set_weights, trained_weights
 from assets.training_settings import Training
 
 GRADIENT_NORM = 1.0
@@ -104,7 +104,6 @@ class FineTuning:
         self.total_steps = int(self.first_steps[-1])
         self.evaluation_steps = evaluation_steps(self.first_steps, settings.evaluations_per_epoch)
         self.units_per_step = settings.epochs * self.passes * objective.units(train.targets) / self.total_steps
-        self.learning_rate = learning_rate_of(model, settings)
         self.optimizer = build_optimizer(model, settings)
         self.average = MovingAverage(model, settings.average_decay) if settings.average_decay else None
         is_plain = hardware.device == "cpu" and model.is_packed and self.processes.count == 1 and not settings.compile
@@ -178,7 +177,7 @@ class FineTuning:
         torch.nn.utils.clip_grad_norm_(self.model.parameters(), GRADIENT_NORM)
         factor = rate_factor(self.position.step, self.total_steps, self.settings.warmup_share)
         for group in self.optimizer.param_groups:
-            group["lr"] = self.learning_rate * factor * group["rate_share"]
+            group["lr"] = self.optimizer.defaults["lr"] * factor * group["rate_share"]
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.position.step += 1
