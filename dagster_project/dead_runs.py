@@ -73,9 +73,9 @@ class HoldingExecutor(InProcessExecutor):
         self._marks = marks
 
     def execute(self, plan_context: PlanOrchestrationContext, execution_plan: ExecutionPlan) -> Iterator[dg.DagsterEvent]:
-        """See `Executor`."""
-        with held_run(plan_context.run_id, self._marks):
-            yield from super().execute(plan_context, execution_plan)
+        """See `Executor`. The mark stays until the process ends: Dagster writes down how the run ended only after this."""
+        self._marks.hold(plan_context.run_id)
+        yield from super().execute(plan_context, execution_plan)
 
 
 def build_executor(marks: RunMarks) -> dg.ExecutorDefinition:

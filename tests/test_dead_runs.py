@@ -160,7 +160,7 @@ class Notebook(RunMarks):
     is_alive = was_alive = is_alive_elsewhere
 
 
-def test_a_run_of_the_ui_is_marked_before_its_first_step_until_its_end(instance):
+def test_a_run_of_the_ui_is_marked_before_its_first_step_and_still_when_its_end_is_written_down(instance):
     marks = Notebook()
 
     @dg.op
@@ -174,7 +174,7 @@ def test_a_run_of_the_ui_is_marked_before_its_first_step_until_its_end(instance)
 
     run = instance.create_run_for_job(job)
     assert not execute_run(InMemoryJob(job), run, instance).success
-    assert marks.noted == [("hold", run.run_id), "work", ("forget", run.run_id)]
+    assert marks.noted == [("hold", run.run_id), "work"]
 
 
 def test_a_run_that_waits_sleeps(instance):
