@@ -181,9 +181,11 @@ class _Session:
 
     def _ping(self) -> None:
         """Keep the connection in use. While the database is gone nothing is marked, and nobody can ask either."""
+        import psycopg
+
         while True:
             time.sleep(PING_SECONDS)
-            with self._lock, suppress(LakehouseError):
+            with self._lock, suppress(LakehouseError, psycopg.Error):
                 self._connected()
 
 
