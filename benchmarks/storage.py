@@ -3,7 +3,7 @@
 `python -m benchmarks.storage [--documents N] [--table-rows N] [--repeats N] [--json]`. In turn with its peer, in a fresh folder each time:
 documents (half English, half Chinese, seeded) appended through an increment and its audit, beside DuckDB's `COPY` of the same frames to
 Parquet; one increment of 10,000 rows out of a large table, read as a frame, beside a scan of the whole table; a backup restored, with every
-file decrypted and its hash compared, beside a copy of the same files. Targets: at most 2.5 ×, at least 20 ×, at most 3 ×.
+file opened by its seal, beside a copy of the same files. Targets: at most 2.5 ×, at least 20 ×, at most 3 ×.
 """
 
 import argparse

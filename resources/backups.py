@@ -174,15 +174,16 @@ class Backups:
         """
         with self._scratch_folder() as folder:
             place = EmbeddedPlace(folder / "lake")
-            self._restore_lake(manifest, place, folder)
+            self._restore_lake(manifest, place, folder, self._fetch_and_hash)
             found = read_table_states(place.folder / CATALOG, place, folder / "spill")
-            self._bring(manifest.objects, folder, lambda file, local: None)
+            self._bring(manifest.objects, folder, self._fetch_and_hash, lambda file, local: None)
         return sorted(name for name in found.keys() | manifest.tables.keys() if found.get(name) != manifest.tables.get(name))
 
     def restore(self, manifest: Manifest, place: LakePlace, objects: ObjectStore) -> int:
         """Bring a backup back; it can be cut short and done again. The catalog comes last, so that no row is seen before its bytes.
 
-        The SHA-256 of every file is compared with the manifest: these are the bytes that were proven when the backup was made.
+        The bytes are those that were proven when the backup was made: a sealed blob opens only as what was sealed under its name, which
+        holds its SHA-256; of one that is not sealed the SHA-256 is compared.
 
         Args:
             manifest: The backup.
@@ -203,8 +204,8 @@ class Backups:
             )
         missing = [file for file in manifest.objects if not objects.exists(file.path)]
         with self._scratch_folder() as folder:
-            self._bring(missing, folder, lambda file, local: objects.put_file(file.path, local))
-            self._restore_lake(manifest, place, folder)
+            self._bring(missing, folder, self._fetch, lambda file, local: objects.put_file(file.path, local))
+            self._restore_lake(manifest, place, folder, self._fetch)
         return len(missing)
 
     def prune(self, keep: int) -> int:
@@ -242,7 +243,7 @@ class Backups:
     def _newest_files(self) -> tuple[SavedFile, ...]:
         return self.find().files if self.ids() else ()
 
-    def _restore_lake(self, manifest: Manifest, place: LakePlace, folder: Path) -> None:
+    def _restore_lake(self, manifest: Manifest, place: LakePlace, folder: Path, fetch: Callable[[SavedFile, Path], None]) -> None:
         """Bring the lakehouse back, the catalog last; each file passes through a local one in a folder."""
 
         def put(file: SavedFile, local: Path) -> None:
@@ -253,15 +254,21 @@ class Backups:
             else:
                 place.put_data_file(file.path.removeprefix(f"{DATA}/"), local)
 
-        self._bring(manifest.lake_files, folder, put)
+        self._bring(manifest.lake_files, folder, fetch, put)
         place.put_catalog(folder / CATALOG)
 
-    def _bring(self, files: Sequence[SavedFile], folder: Path, put: Callable[[SavedFile, Path], None]) -> None:
+    def _bring(
+        self,
+        files: Sequence[SavedFile],
+        folder: Path,
+        fetch: Callable[[SavedFile, Path], None],
+        put: Callable[[SavedFile, Path], None],
+    ) -> None:
         """Fetch some files, a few side by side, since opening and hashing them takes longer than reading; each goes where `put` puts it."""
 
         def bring(number: int) -> None:
             local = folder / f"passing-{number}"
-            self._fetch(files[number], local)
+            fetch(files[number], local)
             put(files[number], local)
             local.unlink(missing_ok=True)
 
@@ -274,8 +281,17 @@ class Backups:
                 raise
 
     def _fetch(self, file: SavedFile, target: Path) -> None:
+        """Fetch a blob; its bytes are the right ones, by its seal or by its hash."""
+        if not self.store.get_file(file.blob, target):
+            self._compare_hash(file, target)
+
+    def _fetch_and_hash(self, file: SavedFile, target: Path) -> None:
+        """Fetch a blob whose seal is yet to be proven to hold the right bytes."""
         self.store.get_file(file.blob, target)
-        if _hash(target) != file.sha256:
+        self._compare_hash(file, target)
+
+    def _compare_hash(self, file: SavedFile, found: Path) -> None:
+        if _hash(found) != file.sha256:
             raise CorruptObjectError(f"{self.store.url(file.blob)} is corrupt: expected the content of {file.path}; try an earlier backup")
 
     @contextmanager

@@ -59,7 +59,7 @@ class EncryptedObjectStore(ObjectStore):
         self._unseal(key, io.BytesIO(payload), opened)
         return opened.getvalue()
 
-    def get_file(self, key: str, path: Path) -> None:
+    def get_file(self, key: str, path: Path) -> bool:
         """See `ObjectStore`.
 
         Raises:
@@ -72,7 +72,7 @@ class EncryptedObjectStore(ObjectStore):
             if not is_sealed(sealed.read(len(MARK))):
                 if lying is not None:
                     self.inner.get_file(key, path)
-                return
+                return False
             sealed.seek(0)
             path.unlink(missing_ok=True)
             try:
@@ -81,6 +81,7 @@ class EncryptedObjectStore(ObjectStore):
             except BaseException:
                 path.unlink()
                 raise
+            return True
 
     def exists(self, key: str) -> bool:
         """See `ObjectStore`."""

@@ -90,12 +90,16 @@ class ObjectStore(Protocol):
         """
         ...
 
-    def get_file(self, key: str, path: Path) -> None:
+    def get_file(self, key: str, path: Path) -> bool:
         """Writes the object to a file, without reading all of it into memory.
+
+        Returns:
+            Whether a seal proves that these are the bytes that were put under this very key.
 
         Raises:
             ObjectNotFoundError: There is none.
         """
+        ...
 
     def local_path(self, key: str) -> Path | None:
         """The file of this machine that holds the object and is there to be read; None where there is none."""
@@ -239,11 +243,12 @@ class LocalObjectStore(ObjectStore):
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             raise ObjectNotFoundError(f"expected an object at {self.url(key)}, found none") from None
 
-    def get_file(self, key: str, path: Path) -> None:
+    def get_file(self, key: str, path: Path) -> bool:
         """See `ObjectStore`."""
         if not self.exists(key):
             raise ObjectNotFoundError(f"expected an object at {self.url(key)}, found none")
         shutil.copyfile(self._path(key), path)
+        return False
 
     def local_path(self, key: str) -> Path | None:
         """See `ObjectStore`."""

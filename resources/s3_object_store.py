@@ -80,10 +80,11 @@ class S3ObjectStore(ObjectStore):
         with self._translated(key):
             return bytes(self._client.get_object(Bucket=self.bucket, Key=self._key(key), ChecksumMode="ENABLED")["Body"].read())
 
-    def get_file(self, key: str, path: Path) -> None:
+    def get_file(self, key: str, path: Path) -> bool:
         """See `ObjectStore`."""
         with self._translated(key):
             self._client.download_file(self.bucket, self._key(key), str(path))
+        return False
 
     def exists(self, key: str) -> bool:
         """See `ObjectStore`."""

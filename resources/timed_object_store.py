@@ -46,10 +46,10 @@ class TimedObjectStore(ObjectStore):
         with self._observed("read"):
             return self.inner.get(key)
 
-    def get_file(self, key: str, path: Path) -> None:
+    def get_file(self, key: str, path: Path) -> bool:
         """See `ObjectStore`."""
         with self._observed("read"):
-            self.inner.get_file(key, path)
+            return self.inner.get_file(key, path)
 
     def exists(self, key: str) -> bool:
         """See `ObjectStore`."""

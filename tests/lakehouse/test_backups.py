@@ -1,6 +1,7 @@
 """Backups: whole, encrypted, incremental, proven by restoring; and after everything is lost, the chain goes on where it was."""
 
 import shutil
+from itertools import product
 
 import pandas as pd
 import pytest
@@ -144,9 +145,9 @@ def test_a_lakehouse_that_is_there_is_never_written_over(filled, backups, object
 def test_a_backup_whose_tables_come_back_otherwise_is_told_and_not_kept(filled, backups, objects, monkeypatch):
     restore = Backups._restore_lake
 
-    def lose_rows(self, manifest, place, folder):
+    def lose_rows(self, manifest, place, folder, fetch):
         """What a copy of another moment would be: one table lacks its newest rows."""
-        restore(self, manifest, place, folder)
+        restore(self, manifest, place, folder, fetch)
         shutil.copyfile(older, place.folder / "catalog.sqlite")
 
     older = filled.folder.parent / "older.sqlite"
@@ -160,29 +161,47 @@ def test_a_backup_whose_tables_come_back_otherwise_is_told_and_not_kept(filled, 
     assert backups.ids() == []
 
 
-@pytest.mark.parametrize("damage", ["changed", "gone"])
-def test_a_damaged_backup_is_refused(filled, backups, objects, tmp_path, damage):
-    made = backups.make(filled.lakehouse, objects).manifest
-    blob = tmp_path / "elsewhere" / made.objects[0].blob
-    if damage == "gone":
-        blob.unlink()
-    else:
-        backups.store.put(made.objects[0].blob, b"something else")
-    for action in (
-        lambda: backups.prove(made),
-        lambda: backups.restore(made, EmbeddedPlace(tmp_path / "new"), LocalObjectStore(tmp_path / "empty")),
-    ):
-        with pytest.raises(ObjectStoreError, match=r"is corrupt: expected the content of|expected an object at"):
-            action()
-    assert not (tmp_path / "new" / "catalog.sqlite").exists()
+DAMAGES = {
+    "gone": (lambda blob, other: blob.unlink(), "expected an object at"),
+    "changed": (lambda blob, other: blob.write_bytes(blob.read_bytes()[:-1] + b"x"), "is corrupt: expected the bytes that were sealed"),
+    "cut off": (lambda blob, other: blob.write_bytes(blob.read_bytes()[:-20]), "is corrupt: expected the bytes that were sealed"),
+    "another": (lambda blob, other: shutil.copyfile(other, blob), "is corrupt: expected the bytes that were sealed under this name"),
+    "not sealed": (lambda blob, other: blob.write_bytes(b"something else"), "is corrupt: expected the content of"),
+    "empty": (lambda blob, other: blob.write_bytes(b""), "is corrupt: expected the content of"),
+}
 
 
-def test_bytes_changed_by_somebody_without_the_key_are_refused(filled, backups, objects, tmp_path):
+def test_a_damaged_backup_is_refused(filled, backups, objects, tmp_path):
     made = backups.make(filled.lakehouse, objects).manifest
-    blob = tmp_path / "elsewhere" / made.lake_files[0].blob
-    blob.write_bytes(blob.read_bytes()[:-1] + b"x")
-    with pytest.raises(CorruptObjectError, match="is corrupt: expected the bytes that were sealed under this name"):
+    for number, ((harm, message), files) in enumerate(product(DAMAGES.values(), (made.lake_files, made.objects))):
+        blob, other = (tmp_path / "elsewhere" / file.blob for file in files[:2])
+        sound = blob.read_bytes()
+        harm(blob, other)
+        for action in (
+            lambda: backups.prove(made),
+            lambda number=number: backups.restore(made, EmbeddedPlace(tmp_path / "new"), LocalObjectStore(tmp_path / f"empty-{number}")),
+        ):
+            with pytest.raises(ObjectStoreError, match=message):
+                action()
+        assert not (tmp_path / "new" / "catalog.sqlite").exists()
+        blob.write_bytes(sound)
+    assert backups.prove(made) == []
+
+
+def test_other_bytes_that_were_sealed_under_the_name_of_a_blob_are_found_by_the_proof(filled, backups, objects):
+    made = backups.make(filled.lakehouse, objects).manifest
+    backups.store.put(made.objects[0].blob, b"something else")
+    with pytest.raises(CorruptObjectError, match="is corrupt: expected the content of"):
         backups.prove(made)
+
+
+def test_a_store_that_seals_nothing_is_read_by_hash(filled, objects, tmp_path):
+    plain = Backups(LocalObjectStore(tmp_path / "elsewhere"), tmp_path / "work")
+    (tmp_path / "elsewhere").mkdir()
+    made = plain.make(filled.lakehouse, objects).manifest
+    plain.store.put(made.objects[0].blob, b"something else")
+    with pytest.raises(CorruptObjectError, match="is corrupt: expected the content of"):
+        plain.restore(made, EmbeddedPlace(tmp_path / "new"), LocalObjectStore(tmp_path / "empty"))
 
 
 def test_another_master_key_does_not_open_a_backup(filled, backups, objects, tmp_path):
