@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from resources.lake_connection import fit_threads, temporary_name, to_arrow, to_pandas
+from resources.lake_connection import fit_threads, temporary_name, threads_for, to_arrow, to_pandas
 from resources.lake_tables import column_list, published_rows_sql
 from resources.lakehouse import Lakehouse, LakehouseError
 from resources.ledger import Counts, Increment, insert_increment, insert_timings
@@ -260,9 +260,10 @@ def commit(step: Step) -> None:
             check_plan_holds(step.plan, head_of(own), inputs)
             for table, name in step.spools.items():
                 columns = column_list(step.lakehouse.tables[table])
-                connection.execute(
-                    f"INSERT INTO lake.main.{table} (increment_id, {columns}) SELECT '{step.increment_id}', {columns} FROM {name}"
-                )
+                with threads_for(connection, step.written[table]):
+                    connection.execute(
+                        f"INSERT INTO lake.main.{table} (increment_id, {columns}) SELECT '{step.increment_id}', {columns} FROM {name}"
+                    )
             insert_increment(connection, row, step.plan.inputs, step.facts | {"rows_left_unread": step.rows_left_unread})
             insert_timings(connection, step.increment_id, timings)
 

@@ -27,6 +27,8 @@ TRANSIENT_ERRORS = ("database is locked", "conflict", "busy")
 
 SMALL_BYTES = 64 * 2**20
 """A lakehouse with less data is read by one thread. DuckDB's other threads spin while one opens a file, which is most of such a read."""
+MANY_ROWS = 100_000
+"""From so many rows on in one increment all cores write and audit it, however small the lakehouse is."""
 
 CREDENTIAL_SETTINGS = ("s3_access_key_id", "s3_secret_access_key", "s3_session_token")
 """httpfs copies them from the environment to where any statement can read them; what is needed of them is given as a secret."""
@@ -77,6 +79,19 @@ def fit_threads(connection: duckdb.DuckDBPyConnection) -> None:
     """Let one thread work on an attached lakehouse that is small, and one for each core on another."""
     row = connection.execute("SELECT coalesce(sum(file_size_bytes), 0) FROM ducklake_table_info('lake')").fetchone()
     connection.execute("SET threads = 1" if row is None or row[0] < SMALL_BYTES else "RESET threads")
+
+
+@contextmanager
+def threads_for(connection: duckdb.DuckDBPyConnection, rows: int) -> Iterator[None]:
+    """Let every core work on so many rows, if they are many; afterwards the threads are as they were, unless a statement failed."""
+    if rows < MANY_ROWS:
+        yield
+        return
+    before = connection.execute("SELECT current_setting('threads')").fetchone()
+    connection.execute("RESET threads")
+    yield
+    if before is not None:
+        connection.execute(f"SET threads = {before[0]}")
 
 
 def quoted(value: object) -> str:

@@ -30,6 +30,7 @@ from resources.lake_connection import (
     spool,
     spooled_rows,
     temporary_name,
+    threads_for,
     to_pandas,
 )
 from resources.lake_place import EmbeddedPlace, LakePlace, connect
@@ -208,7 +209,7 @@ class Lakehouse:
         """
         replaced_partition = increment.partition if increment.mode == "rebuild" else None
         sql = table_facts_sql(self.tables[table], replaced_partition)
-        with self.session() as connection:
+        with self.session() as connection, threads_for(connection, increment.counts.rows_out):
             row = connection.execute(sql, {"id": increment.increment_id}).fetchone()
         if row is None:
             raise LakehouseError(f"Expected one row of facts about {table}, found none.")

@@ -136,3 +136,26 @@ def test_one_thread_works_on_a_lakehouse_until_it_is_large(chain_of, monkeypatch
     chain.lakehouse.close()
     with chain.lakehouse.session() as connection:
         assert threads(connection) == every
+
+
+def test_every_core_works_on_many_rows_and_the_threads_are_as_before_afterwards():
+    with duckdb.connect(config={"threads": 3}) as connection:
+
+        def threads():
+            return connection.execute("SELECT current_setting('threads')").fetchone()[0]
+
+        connection.execute("RESET threads")
+        every = threads()
+        connection.execute("SET threads = 1")
+        with lake_connection.threads_for(connection, lake_connection.MANY_ROWS - 1):
+            assert threads() == 1
+        with lake_connection.threads_for(connection, lake_connection.MANY_ROWS):
+            assert threads() == every
+        assert threads() == 1
+
+
+def test_a_statement_over_many_rows_that_fails_is_told_as_it_is():
+    with duckdb.connect() as connection:
+        connection.execute("BEGIN")
+        with pytest.raises(duckdb.CatalogException, match="nowhere"), lake_connection.threads_for(connection, lake_connection.MANY_ROWS):
+            connection.execute("SELECT * FROM nowhere")
