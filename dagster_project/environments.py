@@ -255,10 +255,11 @@ def resources_of(environment: Environment, project: Project) -> dict[str, Any]:
     master_keys = _open_master_keys(environment)
     timings = Timings()
     object_store = TimedObjectStore(_open_objects(environment), timings)
+    sealed = EncryptedObjectStore(object_store, KeyRing(object_store, master_keys), SEALED_PREFIXES)
     return {
         "project": project,
         "lakehouse": Lakehouse(lake_place(environment), list(TABLES.values()), timings=timings),
-        "object_store": EncryptedObjectStore(object_store, KeyRing(object_store, master_keys), SEALED_PREFIXES),
+        "object_store": sealed,
         "backups": _open_backups(environment, master_keys, timings),
         "master_keys": master_keys,
         "index": open_search(environment.search, environment.home, environment.lake.catalog if environment.lake else None),
@@ -267,7 +268,7 @@ def resources_of(environment: Environment, project: Project) -> dict[str, Any]:
         "labeling_server": _open_server(environment),
         "notices": Notices(environment.home / "notices", environment.webhook is not None),
         "language_model": _open_language_model(environment, project),
-        "pseudonym_key": _open_pseudonym_key(environment),
+        "pseudonym_key": _open_pseudonym_key(environment, sealed),
     }
 
 
@@ -294,9 +295,9 @@ def _open_server(environment: Environment) -> LabelingServer:
         raise ConfigurationError(f"{LABEL_STUDIO_VARIABLE}: {error}") from error
 
 
-def _open_pseudonym_key(environment: Environment) -> PseudonymKey:
+def _open_pseudonym_key(environment: Environment, objects: ObjectStore) -> PseudonymKey:
     try:
-        return PseudonymKey(environment.home / "lake" / "pseudonym.key", environment.pseudonym_key)
+        return PseudonymKey(environment.home / "lake" / "pseudonym.key", environment.pseudonym_key, objects)
     except PseudonymKeyError as error:
         raise ConfigurationError(f"{PSEUDONYM_KEY_VARIABLE}: {error}") from error
 

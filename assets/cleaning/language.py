@@ -54,7 +54,9 @@ def identify_language(text: str, *, min_confidence: float) -> Language:
         text: One text.
         min_confidence: From 0 to 1; a guess below it gives `und`.
     """
-    sample = URL.sub(" ", text[:_MAX_CHARS]).lower()
+    sample = text[:_MAX_CHARS].lower()
+    if "://" in sample or "www." in sample:
+        sample = URL.sub(" ", text[:_MAX_CHARS]).lower()
     if not _LETTER.search(sample):
         return Language(UNDETERMINED, 0.0)
     share = 0.0 if sample.isascii() else _chinese_share(sample)
@@ -65,10 +67,10 @@ def identify_language(text: str, *, min_confidence: float) -> Language:
 def _chinese_share(sample: str) -> float:
     """Weight of the Han characters among all letters, 0 to 1; 0 with any kana or hangul."""
     han = sum(map(len, _HAN.findall(sample)))
-    if not han or _JAPANESE_OR_KOREAN.search(sample):
+    others = "".join(_OTHER_LETTERS.findall(sample)) if han else ""
+    if not han or _JAPANESE_OR_KOREAN.search(others):
         return 0.0
-    others = sum(map(len, _OTHER_LETTERS.findall(sample)))
-    return han / (han + others / _LATIN_LETTERS_PER_WORD)
+    return han / (han + len(others) / _LATIN_LETTERS_PER_WORD)
 
 
 def _ask_model(sample: str) -> Language:

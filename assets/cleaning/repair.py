@@ -17,8 +17,10 @@ from dataclasses import dataclass
 from ftfy import fix_encoding
 from ftfy.badness import is_bad
 
-# Printable ASCII with single spaces and no entity: most English text, and nothing to repair.
-_ROUTINE = re.compile(r"[!-%'-~]+(?: [!-%'-~]+)*")
+# Printable ASCII without an ampersand, common Han characters and their punctuation, with single spaces and line feeds: most text, and
+# nothing to repair.
+_VISIBLE = "[!-%'-~一-鿿、。〈-】！-～]++"
+_ROUTINE = re.compile(rf"{_VISIBLE}(?:[ \n]{_VISIBLE})*+|")
 # Only with the semicolon: `?a=1&copy=2` in an address is no copyright sign.
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
 _ESCAPED_AMPERSAND = re.compile(r"&(?:amp;|AMP;|#0{0,4}38;|#[xX]0{0,4}26;)+")

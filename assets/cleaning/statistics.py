@@ -12,12 +12,13 @@ Sources: Rae et al. 2021, "Scaling Language Models: Methods, Analysis & Insights
 import re
 import string
 from collections import Counter
-from dataclasses import dataclass, fields
+from collections.abc import Iterator
 from itertools import filterfalse
 from math import nan
+from typing import NamedTuple
 
 from assets.cleaning.phrases import AUTOMATIC, BOILERPLATE, CONTACT, OFFER, STOP_WORDS, URGENCY
-from assets.cleaning.words import URL, count_ideographs, find_words
+from assets.cleaning.words import URL, find_and_count_words
 
 LINES_TO_JUDGE = 5
 WORDS_OF_PROSE = 50
@@ -40,8 +41,7 @@ _LATIN_LETTER = re.compile(r"[A-Za-z]")
 _LETTER = re.compile(r"[^\W\d_]")
 
 
-@dataclass(frozen=True, slots=True)
-class Statistics:
+class Statistics(NamedTuple):
     """What the rules look at, of one text. Ratios go from 0 to 1; NaN where the text is too short to judge by them.
 
     Attributes:
@@ -83,14 +83,15 @@ class Statistics:
     is_code_switched: bool = False
 
 
-STATISTICS = tuple(field.name for field in fields(Statistics))
+STATISTICS = Statistics._fields
 CODE_SWITCHED_SHARE = 0.2
 
 
 def measure_text(text: str, language: str) -> Statistics:
     """The statistics of one repaired text in a language."""
-    words = find_words(text)
-    folded = _folded(words)
+    words, ideographs = find_and_count_words(text)
+    folded = _folded(text, words)
+    distinct = set(folded)
     lines = text.split("\n") if "\n" in text else [text]
     return Statistics(
         text_words=len(words),
@@ -98,17 +99,16 @@ def measure_text(text: str, language: str) -> Statistics:
         says_something=_says_something(text),
         advertising_signs=_advertising_signs(text),
         boilerplate_ratio=_boilerplate_chars(lines) / max(len(text), 1),
-        is_code_switched=_is_code_switched(text, words),
-        **_variety(folded),
+        is_code_switched=_is_code_switched(text, words, ideographs),
+        **_variety(folded, distinct),
         **_lines(lines),
-        **_prose(text, words, folded, language),
+        **_prose(words, folded, distinct, ideographs, language),
     )
 
 
-def _folded(words: list[str]) -> list[str]:
-    """The words case-folded, one by one; in one piece, as the calls take longer than the work."""
-    joined = " ".join(words)
-    return joined.casefold().split(" ") if _CASED.search(joined) else words
+def _folded(text: str, words: list[str]) -> list[str]:
+    """The words of a text case-folded, one by one; in one piece, as the calls take longer than the work."""
+    return " ".join(words).casefold().split(" ") if _CASED.search(text) else words
 
 
 def _advertising_signs(text: str) -> float:
@@ -128,20 +128,20 @@ def _says_something(text: str) -> bool:
     return _SEPARATORS.sub("", _HANDLE.sub(" ", URL.sub(" ", text))) != ""
 
 
-def _is_code_switched(text: str, words: list[str]) -> bool:
+def _is_code_switched(text: str, words: list[str], ideographs: int) -> bool:
     """Whether Chinese and Latin words mix; two characters weigh as much as one word in Latin script."""
-    if text.isascii() or not _LATIN_LETTER.search(text):
+    if not ideographs or not _LATIN_LETTER.search(text):
         return False
-    ideographs = count_ideographs(text) / 2
+    chinese = ideographs / 2
     latin = sum(word[0] in _LATIN_LETTERS for word in words)
-    return min(ideographs, latin) >= CODE_SWITCHED_SHARE * (ideographs + latin) > 0
+    return min(chinese, latin) >= CODE_SWITCHED_SHARE * (chinese + latin)
 
 
-def _variety(folded: list[str]) -> dict[str, float]:
+def _variety(folded: list[str], distinct: set[str]) -> dict[str, float]:
     """Variety of case-folded words; it falls with length by itself, so texts of more than 1,000 words are not judged by it."""
     if not WORDS_TO_JUDGE_VARIETY <= len(folded) <= 1000:
         return {}
-    return {"distinct_word_ratio": len(set(folded)) / len(folded)}
+    return {"distinct_word_ratio": len(distinct) / len(folded)}
 
 
 def _lines(lines: list[str]) -> dict[str, float]:
@@ -157,12 +157,8 @@ def _lines(lines: list[str]) -> dict[str, float]:
     }
 
 
-def _prose(text: str, words: list[str], folded: list[str], language: str) -> dict[str, float]:
-    if len(words) < WORDS_OF_PROSE:
-        return {}
-    ideographs = count_ideographs(text)
-    is_chinese = ideographs * 2 > len(words)
-    factor = 2 if is_chinese else 1
+def _prose(words: list[str], folded: list[str], distinct: set[str], ideographs: int, language: str) -> dict[str, float]:
+    factor = 2 if ideographs * 2 > len(words) else 1
     if len(words) < WORDS_OF_PROSE * factor:
         return {}
     top = _top_ngram_ratio(folded, TOP_NGRAM * factor)
@@ -174,7 +170,7 @@ def _prose(text: str, words: list[str], folded: list[str], language: str) -> dic
     if not ideographs:
         found["word_chars"] = sum(map(len, words)) / len(words)
     if language in STOP_WORDS:
-        found["stop_words"] = float(len(STOP_WORDS[language] & set(folded)))
+        found["stop_words"] = float(len(STOP_WORDS[language] & distinct))
     return found
 
 
@@ -185,25 +181,33 @@ def _words_with_letters(words: list[str]) -> int:
 
 def _top_ngram_ratio(words: list[str], size: int) -> float:
     """Share of the words that the commonest run of `size` words takes up, each word counted once; 0 where no run occurs twice."""
-    grams = list(zip(*(words[place:] for place in range(size)), strict=False))
-    if len(set(grams)) == len(grams):
+    if not _any_twice(words, size):
         return 0.0
+    grams = list(_runs(words, size))
     gram = Counter(grams).most_common(1)[0][0]
     return _covered([place for place, each in enumerate(grams) if each == gram], size) / len(words)
 
 
 def _doubled_ngram_ratio(words: list[str], size: int) -> float:
     """Share of the words within runs of `size` words that occurred before, each word counted once."""
-    grams = list(zip(*(words[start:] for start in range(size)), strict=False))
-    if len(set(grams)) == len(grams):
+    if not _any_twice(words, size):
         return 0.0
     seen: set[tuple[str, ...]] = set()
     places = []
-    for place, gram in enumerate(grams):
+    for place, gram in enumerate(_runs(words, size)):
         if gram in seen:
             places.append(place)
         seen.add(gram)
     return _covered(places, size) / len(words)
+
+
+def _runs(words: list[str], size: int) -> Iterator[tuple[str, ...]]:
+    """Every run of `size` words, by where it begins."""
+    return zip(*(words[start:] for start in range(size)), strict=False)
+
+
+def _any_twice(words: list[str], size: int) -> bool:
+    return len(set(_runs(words, size))) < len(words) - size + 1
 
 
 def _covered(places: list[int], size: int) -> int:

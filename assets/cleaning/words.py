@@ -40,17 +40,19 @@ NEGATIONS = frozenset(
 
 def find_words(text: str) -> list[str]:
     """The words of `text` in order, as written; Han characters and kana one by one."""
+    return find_and_count_words(text)[0]
+
+
+def find_and_count_words(text: str) -> tuple[list[str], int]:
+    """The words as `find_words` gives them, and how many of them are Han characters and kana."""
     if text.isascii():
-        return _ASCII_WORD.findall(text)
+        return _ASCII_WORD.findall(text), 0
     words: list[str] = []
-    for ideographs, run in _PIECE.findall(text):
-        words.extend(ideographs or (run,))
-    return words
-
-
-def count_ideographs(text: str) -> int:
-    """How many Han characters and kana a text has."""
-    return 0 if text.isascii() else sum(map(len, IDEOGRAPHS.findall(text)))
+    ideographs = 0
+    for piece, run in _PIECE.findall(text):
+        ideographs += len(piece)
+        words.extend(piece or (run,))
+    return words, ideographs
 
 
 def symbol_ratio(text: str) -> float:

@@ -17,6 +17,8 @@ from assets.cleaning_settings import PERSONAL_DATA
 _RANKS: Mapping[str, int] = MappingProxyType({kind: rank for rank, kind in enumerate(PERSONAL_DATA)})
 # Every code and every number holds one: the shortest are an IP address (1.1.1.1) and a passport number (AB123456).
 _DIGITS = re.compile(r"[0-9][0-9A-Z .()\-]{5}")
+# Whatever is found holds one of these.
+_SIGN_OF_ANY = re.compile("[0-9A-Za-z@０-９Ａ-Ｚａ-ｚ＠]")
 _WIDE = re.compile("[！-～\u3000‐‑‒–—−]")
 _FOLDED = {chr(wide): chr(wide - 0xFEE0) for wide in range(0xFF01, 0xFF5F)} | {"\u3000": " "} | dict.fromkeys("‐‑‒–—−", "-")
 
@@ -31,6 +33,8 @@ def find_personal_data(text: str, regions: Sequence[str]) -> list[Found]:
     Returns:
         What was found, in order, without overlaps.
     """
+    if not _SIGN_OF_ANY.search(text):
+        return []
     folded = text if text.isascii() else _WIDE.sub(lambda wide: _FOLDED[wide[0]], text)
     return without_overlaps([*find_secrets(text), *_find_all(folded, regions)])  # in a URL full-width signs are not what they look like
 
