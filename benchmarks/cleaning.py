@@ -1,22 +1,20 @@
 """Measures the cleaning stage on real text: texts per second of every step, and how many near duplicates it finds.
 
-    python -m benchmarks.cleaning --path FILE_OR_FOLDER [--path ...] [--peer-texts 2000] [--json]
+    python -m benchmarks.cleaning --path FILE_OR_FOLDER [--path ...] [--repeat N] [--peer-texts N] [--json]
     python -m benchmarks.cleaning --path FILE_OR_FOLDER [--path ...] --rules
 
 A file holds one text a line; of tab-separated fields the last one is the text, so the `*_GroundTruth.txt` files of the demo corpus work
-as they are (a folder stands for those of its files). Times are CPU seconds of one thread, best of `--repeat`, so the models are loaded
-and the caches of stems and word hashes are warm. A peer is measured on the same texts where it is installed: `ftfy` on every text
-instead of suspicious ones, `jieba`, and `datasketch` with our own shingles; the whole stage beside stock libraries one after the other, on
-some `--peer-texts` of them, drawn evenly (`benchmarks.stock_cleaning`). `--rules` prints instead how many texts each rule refuses and
-one of them.
+as they are (a folder stands for those of its files). Times are CPU seconds of one thread, the median of `--repeat` runs after one that
+loads models and warms caches. Peers run in turn with ours on `--peer-texts` of the texts, drawn evenly: `ftfy` on every text instead of
+suspicious ones, `jieba`, and `datasketch` with our own shingles, each where it is installed; and the whole stage beside stock libraries
+one after the other (`benchmarks.stock_cleaning`). `--rules` prints instead how many texts each rule refuses and one of them.
 """
 
 import argparse
-import json
+import statistics
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import import_module
 from importlib.util import find_spec
@@ -36,25 +34,14 @@ from assets.cleaning_settings import Cleaning
 from assets.markdown import markdown_table
 from assets.schemas import RAW_DOCUMENTS
 from benchmarks.stock_cleaning import missing_packages, stock_steps
+from benchmarks.table import Row, print_rows
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SETTINGS = Cleaning()
 LANGUAGES = ("en", "zh")
 PSEUDONYMIZER = Pseudonymizer(SETTINGS.pii.kinds, SETTINGS.pii.phone_regions, b"benchmark")
-TARGET_STOCK = 5.0  # times the rate of stock libraries
-TARGET_STAGE = 2_370.0  # 23.7 thousand texts in 10 seconds
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table: ours, a peer's value in the same unit, ours over the peer's, and what ours is to reach."""
-
-    name: str
-    value: float
-    unit: str
-    peer: str | None = None
-    ratio: float | None = None
-    target: float | None = None
+TARGETS = {"whole stage": "2370 texts/s", "cut Chinese": "ratio >= 10", "stock": "ratio >= 5"}  # the first: 23.7 thousand in 10 s
+Step = Callable[[], object]
 
 
 def read_texts(paths: list[Path]) -> list[str]:
@@ -77,30 +64,50 @@ def raw_documents(texts: list[str]) -> pd.DataFrame:
 
 
 def measure(texts: list[str], repeat: int, peer_texts: int) -> Iterator[Row]:
-    """Every step on the same texts, then the steps of the stage together."""
+    """Every step on all texts, the stage, and both beside their peers on some of the texts."""
+    kept, steps = prepare(texts)
+    seconds = {name: statistics.median(cpu_seconds(step) for _ in range(repeat)) for name, step in steps.items()}
+    seconds["whole stage"] = sum(seconds[name] for name in ("clean", "sketch", "deduplicate", "tokenize"))
+    for name, each in seconds.items():
+        yield Row(name, len(texts) / each, "texts/s", target=TARGETS[name] if name == "whole stage" else "")
+    few = texts[:: max(len(texts) // peer_texts, 1)]
+    yield from measure_peers(few, repeat)
+    yield from measure_stock(few, repeat)
+    yield Row("near-duplicate pairs sharing a band", band_recall(kept, sketch(kept)), "share", "all pairs", target=">= 0.98")
+
+
+def prepare(texts: list[str]) -> tuple[pd.DataFrame, dict[str, Step]]:
+    """What cleaning keeps of some texts, and the steps of the stage on them; what loads and caches is warm."""
     raw = raw_documents(texts)
     kept = clean(raw, settings=SETTINGS, languages=LANGUAGES, pseudonymizer=PSEUDONYMIZER, now=NOW).kept
-    sketches = sketch(kept)
-    nothing = pd.DataFrame({name: pd.Series(dtype=object) for name in CANDIDATE_COLUMNS})
-    steps: dict[str, tuple[Callable[[], object], Callable[[], object] | None, str | None]] = {
-        "repair": (lambda: [repair_text(text) for text in texts], ftfy_on_every_text(texts), "ftfy on every text"),
-        "language": (lambda: [identify_language(text, min_confidence=0.4) for text in texts], None, None),
-        "personal data": (lambda: PSEUDONYMIZER.replace_all(texts), None, None),
-        "clean": (lambda: clean(raw, settings=SETTINGS, languages=LANGUAGES, pseudonymizer=PSEUDONYMIZER, now=NOW), None, None),
-        "sketch": (lambda: sketch(kept), datasketch_signatures(texts), "datasketch, our shingles"),
-        "deduplicate": (lambda: deduplicate(kept, sketches, nothing, threshold=0.8, now=NOW), None, None),
-        "tokenize": (lambda: tokenize(kept), jieba_words(kept["text"].tolist()), "jieba, cutting only"),
-        "cut Chinese": (lambda: list(map(rjieba_words, kept["text"])), jieba_words(kept["text"].tolist()), "jieba, the same words"),
+    sketches, nothing = sketch(kept), pd.DataFrame({name: pd.Series(dtype=object) for name in CANDIDATE_COLUMNS})
+    tokenize(kept)
+    return kept, {
+        "repair": lambda: [repair_text(text) for text in texts],
+        "language": lambda: [identify_language(text, min_confidence=0.4) for text in texts],
+        "personal data": lambda: PSEUDONYMIZER.replace_all(texts),
+        "clean": lambda: clean(raw, settings=SETTINGS, languages=LANGUAGES, pseudonymizer=PSEUDONYMIZER, now=NOW),
+        "sketch": lambda: sketch(kept),
+        "deduplicate": lambda: deduplicate(kept, sketches, nothing, threshold=0.8, now=NOW),
+        "tokenize": lambda: tokenize(kept),
+        "cut Chinese": lambda: list(map(rjieba_words, kept["text"])),
     }
-    seconds = {}
-    for name, (ours, peer, peer_name) in steps.items():
-        seconds[name] = best_seconds(ours, repeat)
-        ratio = best_seconds(peer, 1) / seconds[name] if peer else None
-        yield Row(name, len(texts) / seconds[name], "texts/s", peer_name if peer else None, ratio)
-    stage = sum(seconds[name] for name in ("clean", "sketch", "deduplicate", "tokenize"))
-    yield Row("whole stage", len(texts) / stage, "texts/s", target=TARGET_STAGE)
-    yield from measure_stock(texts[:: max(len(texts) // peer_texts, 1)], repeat)
-    yield Row("near-duplicate pairs sharing a band", band_recall(kept, sketches), "share", "all pairs", target=0.98)
+
+
+def measure_peers(texts: list[str], repeat: int) -> Iterator[Row]:
+    """Steps in turn with the usual library for each, where it is installed."""
+    kept, steps = prepare(texts)
+    words = kept["text"].tolist()
+    peers = {
+        "repair": ("ftfy on every text", ftfy_on_every_text(texts)),
+        "sketch": ("datasketch, our shingles", datasketch_signatures(texts)),
+        "tokenize": ("jieba, cutting only", jieba_words(words)),
+        "cut Chinese": ("jieba, the same words", jieba_words(words)),
+    }
+    for name, (library, peer) in peers.items():
+        if peer is not None:
+            pairs = [(cpu_seconds(steps[name]), cpu_seconds(peer)) for _ in range(repeat)]
+            yield rates(f"{name}, {len(texts):,} of the texts", pairs, len(texts), library, TARGETS.get(name, ""))
 
 
 def clean_stage(texts: list[str]) -> None:
@@ -111,20 +118,29 @@ def clean_stage(texts: list[str]) -> None:
 
 
 def measure_stock(texts: list[str], repeat: int) -> Iterator[Row]:
-    """The stage beside stock libraries, and how much each of them takes of their time; a row that says so where some are not installed."""
+    """The stage in turn with stock libraries, and what each of them takes; a row that says so where some are not there."""
     missing = missing_packages()
     if missing:
         yield Row(f"stock libraries: not measured, install {' '.join(missing)}", float("nan"), "texts/s")
         return
-    seconds = {}
-    for name, step in stock_steps().items():
+    steps, pairs = stock_steps(), []
+    taken: dict[str, list[float]] = {name: [] for name in steps}
+    for step in steps.values():
         step(texts[:50])
-        seconds[name] = best_seconds(lambda step=step: step(texts), 1)  # type: ignore[misc]
-    ours, whole = best_seconds(lambda: clean_stage(texts), repeat), sum(seconds.values())
-    name = f"whole stage, {len(texts):,} of the texts"
-    yield Row(name, len(texts) / ours, "texts/s", "stock libraries in a row", whole / ours, TARGET_STOCK)
-    for name, each in seconds.items():
-        yield Row(f"stock: {name}", len(texts) / each, "texts/s")
+    for _ in range(repeat):
+        ours = cpu_seconds(lambda: clean_stage(texts))
+        for name, step in steps.items():
+            taken[name].append(cpu_seconds(lambda step=step: step(texts)))  # type: ignore[misc]
+        pairs.append((ours, sum(times[-1] for times in taken.values())))
+    yield rates(f"whole stage, {len(texts):,} of the texts", pairs, len(texts), "stock libraries in a row", TARGETS["stock"])
+    for name, times in taken.items():
+        yield Row(f"stock: {name}", len(texts) / statistics.median(times), "texts/s")
+
+
+def rates(name: str, pairs: list[tuple[float, float]], texts: int, peer: str, target: str) -> Row:
+    """A row of texts a second, for seconds taken in turn with a peer's; the ratio is how many times faster ours is."""
+    rated = [(texts / ours, texts / theirs) for ours, theirs in pairs]
+    return Row.of_pairs(name, rated, "texts/s", peer, [ours / theirs for ours, theirs in rated], target)
 
 
 def print_rules(texts: list[str]) -> None:
@@ -146,14 +162,11 @@ def example(sample: pd.Series) -> str:
     return " → ".join(shown)
 
 
-def best_seconds(step: Callable[[], object], repeat: int) -> float:
-    """CPU seconds of the fastest of several runs."""
-    times = []
-    for _ in range(repeat):
-        begin = time.process_time()
-        step()
-        times.append(time.process_time() - begin)
-    return min(times)
+def cpu_seconds(step: Step) -> float:
+    """CPU seconds of one run."""
+    begin = time.process_time()
+    step()
+    return time.process_time() - begin
 
 
 def band_recall(kept: pd.DataFrame, sketches: pd.DataFrame) -> float:
@@ -175,13 +188,13 @@ def band_recall(kept: pd.DataFrame, sketches: pd.DataFrame) -> float:
     return sum(bool(bands[left] & bands[right]) for left, right in pairs) / len(pairs) if pairs else float("nan")
 
 
-def ftfy_on_every_text(texts: list[str]) -> Callable[[], object]:
+def ftfy_on_every_text(texts: list[str]) -> Step:
     """What repair would cost without its test for suspicious text."""
     fix_text = import_module("ftfy").fix_text
     return lambda: [fix_text(text) for text in texts]
 
 
-def datasketch_signatures(texts: list[str]) -> Callable[[], object] | None:
+def datasketch_signatures(texts: list[str]) -> Step | None:
     """128-permutation signatures of the same shingles, where datasketch is installed."""
     if not find_spec("datasketch"):
         return None
@@ -189,7 +202,7 @@ def datasketch_signatures(texts: list[str]) -> Callable[[], object] | None:
     return lambda: bulk([[shingle.tobytes() for shingle in shingle_set(text)] for text in texts], num_perm=128)
 
 
-def jieba_words(texts: list[str]) -> Callable[[], object] | None:
+def jieba_words(texts: list[str]) -> Step | None:
     """The same segmentation mode in jieba, where it is installed."""
     if not find_spec("jieba"):
         return None
@@ -210,7 +223,7 @@ def main() -> None:
     parser.add_argument(
         "--path", type=Path, action="append", required=True, help="a text file, or a folder with *_GroundTruth.txt; repeatable"
     )
-    parser.add_argument("--repeat", type=int, default=3, help="runs of each step; the fastest counts")
+    parser.add_argument("--repeat", type=int, default=3, help="runs of each step; the median counts")
     parser.add_argument("--peer-texts", type=int, default=2000, help="texts for the stock libraries, which are slow")
     parser.add_argument("--rules", action="store_true", help="what each rule did, in place of times")
     parser.add_argument("--json", action="store_true", help="one JSON object a row")
@@ -219,19 +232,7 @@ def main() -> None:
     if arguments.rules:
         print_rules(texts)
         return
-    if not arguments.json:
-        print(f"{len(texts)} texts, {sum(map(len, texts)):,} characters, one thread\n")
-        print(f"{'step':<38}{'ours':>12} {'unit':<9}{'target':>8}  {'times faster than':<18}")
-    for row in measure(texts, arguments.repeat, arguments.peer_texts):
-        print(json.dumps(asdict(row)) if arguments.json else as_line(row), flush=True)
-
-
-def as_line(row: Row) -> str:
-    """One line of the printed table."""
-    value = f"{row.value:,.3f}" if row.unit == "share" else f"{row.value:,.0f}"
-    target = "" if row.target is None else f"{row.target:g}"
-    peer = "" if row.ratio is None else f"{row.ratio:.1f}x {row.peer}"
-    return f"{row.name:<38}{value:>12} {row.unit:<9}{target:>8}  {peer}"
+    print_rows(measure(texts, arguments.repeat, arguments.peer_texts), as_json=arguments.json)
 
 
 if __name__ == "__main__":
