@@ -13,13 +13,15 @@ from datetime import UTC, datetime
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
-from resources.lake_connection import fit_threads, temporary_name, threads_for, to_arrow, to_pandas
+from resources.lake_connection import fit_threads, registered, temporary_name, threads_for, to_arrow, to_pandas
 from resources.lake_tables import column_list, published_rows_sql
 from resources.lakehouse import Lakehouse, LakehouseError
 from resources.ledger import Counts, Increment, insert_increment, insert_timings
 from resources.plans import Following as Following
 from resources.plans import Plan, Target, check_plan_holds, head_of, next_increment_id, plan_alone, read_increments
+from resources.sieve import Sieve
 
 BATCH_ROWS = 20_000
 PREVIEW_ROWS = 5
@@ -92,23 +94,34 @@ class Step:
 
         Args:
             table: A table of the lakehouse.
-            keys: One row per combination looked for; its columns are columns of the table.
-            columns: Columns that are wanted; by default all. Each that is left out is one that need not be read for every row.
+            keys: One row per combination looked for; its columns are columns of the table, or `increment_id`: then only the files of these
+                increments are read.
+            columns: Columns that are wanted, `increment_id` among them or not; by default all of the table. Each that is left out is one
+                that need not be read for every row.
         """
         return self._matching(table, self._visible(table), keys, columns)
 
     def lookup_staged(self, table: str, keys: pd.DataFrame) -> pd.DataFrame:
         """Rows this step wrote so far that match a frame of key values; see `lookup`."""
-        columns = column_list(self.lakehouse.tables[table])
-        return self._matching(table, f"SELECT {columns} FROM {self.spools.get(table, f'lake.published.{table} WHERE false')}", keys)
+        return self._matching(table, self._staged(table) or f"SELECT * FROM lake.published.{table} WHERE false", keys)
 
     def lookup_overlapping(self, table: str, column: str, values: "npt.NDArray[np.uint64]") -> pd.DataFrame:
-        """Keys of published rows, and of rows this step wrote so far, whose list in `column` shares a value with `values`."""
-        keys = ", ".join(self.lakehouse.tables[table].key)
-        flat = f'SELECT {keys}, unnest("{column}") AS value FROM ({self._visible(table)})'
-        return self._read(
-            f"SELECT DISTINCT {keys} FROM ({flat}) SEMI JOIN wanted USING (value)", pd.DataFrame({"value": np.unique(values)})
-        )
+        """Keys and `increment_id` of published rows, and of rows this step wrote so far, whose list in `column` shares one of `values`.
+
+        Args:
+            table: A table of the lakehouse.
+            column: One of its columns, of type UBIGINT[], that holds hashes.
+            values: Hashes, in any order.
+        """
+        sieve = Sieve(values)
+        keys = ", ".join(f'"{column}"' for column in self.lakehouse.tables[table].key)
+        sql = f'SELECT increment_id, {keys}, "{column}" AS hashes FROM ({self._visible(table)})' + ("" if len(values) else " WHERE false")
+        with self.lakehouse.session() as connection:
+            batches = connection.execute(sql).to_arrow_reader(BATCH_ROWS)
+            found = [batch.filter(pa.array(sieve.holds_any(batch.column("hashes")))) for batch in batches]
+            schema = batches.schema
+        frame: pd.DataFrame = pa.Table.from_batches(found, schema).drop_columns("hashes").to_pandas()
+        return frame
 
     def write(self, table: str, frame: pd.DataFrame) -> None:
         """Spool rows; they reach the lakehouse when the block ends.
@@ -172,23 +185,25 @@ class Step:
         """SELECT of what this step may build on: published rows (unless it rebuilds them) and what it wrote itself."""
         columns = column_list(self.lakehouse.tables[table])
         is_replaced = self.is_rebuild and self.lakehouse.tables[table].producer == self.asset
-        published = f"SELECT {columns} FROM lake.published.{table}" + (" WHERE false" if is_replaced else "")
-        return f"{published} UNION ALL SELECT {columns} FROM {self.spools[table]}" if table in self.spools else published
+        published = f"SELECT increment_id, {columns} FROM lake.published.{table}" + (" WHERE false" if is_replaced else "")
+        return " UNION ALL ".join(filter(None, (published, self._staged(table))))
+
+    def _staged(self, table: str) -> str:
+        """SELECT of what this step wrote so far; empty if that is nothing."""
+        columns = column_list(self.lakehouse.tables[table])
+        return f"SELECT '{self.increment_id}' AS increment_id, {columns} FROM {self.spools[table]}" if table in self.spools else ""
 
     def _matching(self, table: str, source: str, keys: pd.DataFrame, columns: Sequence[str] = ()) -> pd.DataFrame:
         """Rows of a SELECT on a table that match keys; the keys take the types of the table: an empty column says no type of its own."""
-        wanted = ", ".join(f'"{column}"' for column in columns) or "*"
-        typed = ", ".join(f'"{c.name}"::{c.type} AS "{c.name}"' for c in self.lakehouse.tables[table].columns if c.name in keys.columns)
-        sql = f"SELECT {wanted} FROM ({source}) SEMI JOIN (SELECT {typed} FROM wanted) USING ({', '.join(keys.columns)})"
-        return self._read(sql, keys.drop_duplicates())
-
-    def _read(self, sql: str, wanted: pd.DataFrame) -> pd.DataFrame:
-        with self.lakehouse.session() as connection:
-            connection.register("wanted", to_arrow(wanted))
-            try:
-                return to_pandas(connection.execute(sql))
-            finally:
-                connection.unregister("wanted")
+        spec = self.lakehouse.tables[table]
+        selected = ", ".join(f'"{column}"' for column in columns) or column_list(spec)
+        types = {"increment_id": "VARCHAR"} | {column.name: column.type for column in spec.columns}
+        typed = ", ".join(f'"{name}"::{types[name]} AS "{name}"' for name in keys.columns)
+        if "increment_id" in keys.columns:
+            source = f"SELECT * FROM ({source}) WHERE increment_id IN (SELECT increment_id FROM wanted)"
+        sql = f"SELECT {selected} FROM ({source}) SEMI JOIN (SELECT {typed} FROM wanted) USING ({', '.join(keys.columns)})"
+        with self.lakehouse.session() as connection, registered(connection, {"wanted": keys.drop_duplicates()}):
+            return to_pandas(connection.execute(sql))
 
 
 @contextmanager

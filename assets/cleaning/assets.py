@@ -146,9 +146,10 @@ def clean_batch(step: Step, raw: pd.DataFrame, project: Project, pseudonymizer: 
 def find_candidates(step: Step, kept: pd.DataFrame, sketches: pd.DataFrame) -> pd.DataFrame:
     """Documents kept earlier that a new one may repeat: same text, a shared band, or the same external id; earliest first."""
     bands = np.concatenate([np.empty(0, dtype=np.uint64), *sketches["bands"]])
-    same_text = step.lookup("duplicate_index", sketches[["text_sha256"]], ["document_id"])
+    place = ["increment_id", "document_id"]
+    same_text = step.lookup("duplicate_index", sketches[["text_sha256"]], place)
     sharing_bands = step.lookup_overlapping("duplicate_index", "bands", bands)
-    revised = step.lookup("clean_documents", kept[["source", "external_id"]], ["document_id"])
+    revised = step.lookup("clean_documents", kept[["source", "external_id"]], place)
     related = pd.concat([same_text, sharing_bands, revised], ignore_index=True).drop_duplicates()
     index = step.lookup("duplicate_index", related, ["document_id", *INDEX_COLUMNS])
     documents = step.lookup("clean_documents", related, [*DOCUMENT_COLUMNS, "revision"])
