@@ -17,6 +17,8 @@ SAMPLE_BYTES = 100_000
 DECLARED_BONUS = 0.3
 UTF8_BONUS = 0.5
 HZ_PLAUSIBILITY = 0.8
+LAST_OF_TWO_BYTES = "\u07ff"
+"""In UTF-8."""
 _META = re.compile(rb"""<meta[^>]{0,200}?charset\s*=\s*["']?\s*([a-zA-Z0-9_:.-]{2,40})""", re.IGNORECASE)
 _XML = re.compile(rb"""^\s*<\?xml[^>]{0,100}?encoding\s*=\s*["']([a-zA-Z0-9_:.-]{2,40})""")
 _BOMS = (
@@ -82,6 +84,26 @@ def decode(payload: bytes, declared: str | None, media_type: str) -> Decoded:
     return _decode_as(payload, _most_plausible(payload, [name for name in names if name != wide]))
 
 
+def decode_lines(payload: bytes, declared: str | None, media_type: str) -> str:
+    """Decodes a document of records, a line each, which may have been written by several programs in several encodings; never fails.
+
+    The whole is taken for UTF-8 if most lines beyond ASCII are, which is no accident. A line keeps the encoding of the whole unless it does
+    not fit, or is UTF-8 of three bytes a character that looks better.
+
+    Args:
+        payload: Its bytes.
+        declared: Charset declared by the transport, if any.
+        media_type: As in `decode`.
+    """
+    whole = decode(payload, declared, media_type)
+    if _WIDE.fullmatch(whole.charset) or (whole.charset == "utf-8" and not whole.is_repaired):
+        return whole.text
+    lines = payload.removeprefix(codecs.BOM_UTF8).split(b"\n")
+    are_utf8 = [not _decode_as(line, "utf-8").is_repaired for line in lines if not line.isascii()]
+    charset = "utf-8" if sum(are_utf8) * 2 > len(are_utf8) else whole.charset
+    return "\n".join(_decode_line(line, charset) for line in lines)
+
+
 def known_charset(name: str | None) -> str | None:
     """Python's name of a declared charset, widened to its superset; None when it is missing, unknown or not one of text."""
     try:
@@ -126,6 +148,16 @@ def storable_text(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
+
+
+def _decode_line(line: bytes, charset: str) -> str:
+    """One line of a document whose other lines mostly are in a charset that is a superset of ASCII."""
+    if line.isascii():
+        return line.decode("ascii")
+    alike, utf8 = _decode_as(line, charset), _decode_as(line, "utf-8")
+    if not utf8.is_repaired and max(utf8.text) > LAST_OF_TWO_BYTES and plausibility(utf8.text) > plausibility(alike.text):
+        return utf8.text
+    return decode(line, None, "").text if alike.is_repaired else alike.text
 
 
 def _own_declaration(payload: bytes, media_type: str) -> str | None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Literal
 
 from assets.collection.authors import split_byline
-from assets.collection.charset import decode
+from assets.collection.charset import decode, decode_lines
 from assets.collection.conll import read_conll
 from assets.collection.formats import Record, Refusal, read_csv, read_json, read_json_lines, read_parquet
 from assets.collection.mail import read_mbox
@@ -19,6 +19,7 @@ JSON_LINES = ("application/x-ndjson", "application/jsonl")
 PARQUET = "application/vnd.apache.parquet"
 CONLL = "text/x-conll"
 JSON = "application/json"
+CSV = "text/csv"
 MBOX = "application/mbox"
 TRAINING_SIGNAL = "\0ai_training_signal"
 """Field of a record made of a page: what the page itself says against training."""
@@ -57,7 +58,9 @@ class RawObject:
     authors: str | None = None
 
     def text(self) -> str:
-        """The bytes as one text."""
+        """The bytes as one text; records in lines of their own may differ in their encoding."""
+        if self.media_type in (*JSON_LINES, LABEL_STUDIO, CSV):
+            return decode_lines(self.payload, self.charset, self.media_type)
         return decode(self.payload, self.charset, self.media_type).text
 
 
@@ -92,7 +95,7 @@ def read_records(raw: RawObject, rules: ReadingRules) -> Iterator[Record | Refus
         return nested_records(records, rules.fields) if raw.role == "documents" else records
     if raw.media_type == MBOX:
         return read_mbox(raw.payload, strips_quotes=rules.strips_quotes)
-    text = decode(raw.payload, raw.charset, raw.media_type).text
+    text = raw.text()
     if raw.media_type == LABEL_STUDIO:
         return map(_task_record, read_json_lines(text, rules.max_text_chars))
     if raw.media_type == CONLL:
@@ -108,7 +111,7 @@ def _fielded_records(raw: RawObject, rules: ReadingRules) -> Iterator[Record | R
     if raw.media_type == PARQUET:
         required = [name for name in names.required_names() if "." not in name]
         return read_parquet(raw.payload, names.column_names(), required)
-    text = decode(raw.payload, raw.charset, raw.media_type).text
+    text = raw.text()
     if raw.media_type in JSON_LINES:
         return read_json_lines(text, rules.max_text_chars)
     if raw.media_type == JSON:
@@ -174,4 +177,4 @@ def names_for(raw: RawObject, rules: ReadingRules) -> FieldMapping:
 
 
 def _has_fields(raw: RawObject) -> bool:
-    return raw.media_type in (*JSON_LINES, PARQUET, JSON, "text/csv")
+    return raw.media_type in (*JSON_LINES, PARQUET, JSON, CSV)

@@ -17,10 +17,10 @@ import pyarrow.parquet as pq
 from assets.collection.conll import without_sentences
 from assets.collection.formats import PARQUET_BATCH_ROWS, Record, Refusal, delimiter_of
 from assets.collection.mail import without_messages
-from assets.collection.reading import CONLL, JSON, JSON_LINES, LABEL_STUDIO, MBOX, PARQUET, RawObject
+from assets.collection.reading import CONLL, CSV, JSON, JSON_LINES, LABEL_STUDIO, MBOX, PARQUET, RawObject
 from assets.collection.traces import Traces
 
-TAKEN_APART = (*JSON_LINES, LABEL_STUDIO, JSON, "text/csv", PARQUET, MBOX, CONLL)
+TAKEN_APART = (*JSON_LINES, LABEL_STUDIO, JSON, CSV, PARQUET, MBOX, CONLL)
 """Media types whose records can be taken out."""
 
 
@@ -50,7 +50,7 @@ def without_records(raw: RawObject, traces: Traces, *, has_threads: bool = False
     if raw.media_type == CONLL:
         rest = without_sentences(text, traces.are_outcome)
         return raw if rest == text else _changed_text(raw, rest) if rest.strip() else None
-    return _without_rows(raw, text, traces) if raw.media_type == "text/csv" else None
+    return _without_rows(raw, text, traces) if raw.media_type == CSV else None
 
 
 def _message_holds(traces: Traces, outcome: Record | Refusal, text: str) -> bool:

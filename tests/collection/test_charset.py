@@ -1,8 +1,10 @@
 """Bytes come out as the text that was meant, whatever the header says."""
 
+import codecs
+
 import pytest
 
-from assets.collection.charset import Decoded, decode, known_charset, plausibility, storable_text
+from assets.collection.charset import Decoded, decode, decode_lines, known_charset, plausibility, storable_text
 
 CHINESE = [
     "你好",
@@ -174,3 +176,58 @@ def test_utf_16_without_a_mark_is_known_by_its_zeros(text, charset):
 @pytest.mark.parametrize("payload", [b"", b"\x00", b"text\x00with a zero", b"\x00\x00\x00\x00", "你好".encode() + b"\x00"])
 def test_stray_zeros_make_no_utf_16(payload):
     assert decode(payload, None, "text/plain").charset in ("utf-8", "cp1252", "gb18030")
+
+
+MIXED = [
+    "服务态度很好，推荐",
+    "服务态度差",
+    "plain English",
+    "",
+    "naïve café – résumé",
+    "这个产品真不错 very good",
+    "联通的信号不好",
+    "😀 好",
+]
+
+
+def mixed(*charsets):
+    """Lines of records in turn in some charsets; what one cannot say is said in UTF-8."""
+    lines = []
+    for number, text in enumerate(MIXED * 3):
+        try:
+            lines.append(text.encode(charsets[number % len(charsets)]))
+        except UnicodeEncodeError:
+            lines.append(text.encode())
+    return b"\n".join(lines)
+
+
+@pytest.mark.parametrize("declared", [None, "utf-8", "gbk"])
+@pytest.mark.parametrize(
+    "charsets", [["utf-8"], ["gb18030"], ["utf-8", "gb18030"], ["gb18030", "gb18030", "utf-8"], ["utf-8"] * 6 + ["gb18030"]]
+)
+def test_lines_of_several_charsets_come_out_right_each(charsets, declared):
+    assert decode_lines(mixed(*charsets), declared, "application/jsonl").split("\n") == MIXED * 3
+
+
+def test_western_lines_among_those_in_utf_8_come_out_right():
+    lines = ["smörgåsbord", "déjà vu", "¿qué tal?", "plain"]
+    payload = b"\n".join(line.encode("cp1252" if number % 3 == 1 else "utf-8") for number, line in enumerate(lines * 4))
+    assert decode_lines(payload, None, "text/csv").split("\n") == lines * 4
+
+
+@pytest.mark.parametrize("charset", ["utf-16", "utf-8-sig", "utf-16-le", "big5", "cp932"])
+def test_lines_of_one_other_charset_are_decoded_as_a_whole(charset):
+    text = "臺灣的天氣很好\n今天很好吃" if charset != "cp932" else "とても良いホテルでした\nサービスが悪い"
+    text = f"a line with plain English words in it, to begin with\n{text}"
+    declared = charset if charset in ("big5", "cp932") else None
+    assert decode_lines(text.encode(charset), declared, "application/jsonl") == text
+
+
+def test_a_mark_before_lines_of_several_charsets_is_dropped():
+    assert decode_lines(codecs.BOM_UTF8 + "好\n".encode() + "很好的酒店".encode("gbk"), None, "text/csv") == "好\n很好的酒店"
+
+
+def test_a_line_that_could_be_anything_is_read_as_the_others():
+    lines = ["服务态度很好", "猫", "这家酒店不错"]  # 猫 in GBK is è in UTF-8
+    for charset in ("gb18030", "utf-8"):
+        assert decode_lines("\n".join(lines).encode(charset), None, "text/csv").split("\n") == lines
