@@ -17,6 +17,17 @@ from assets.project import Project
 
 VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 
+PATTERNS = {
+    r"^[a-z][a-z0-9_]{0,62}$": "1 to 63 lower-case letters a to z, digits and underscores, a letter first",
+    r"^[a-z][a-z0-9_-]{0,62}$": "1 to 63 lower-case letters a to z, digits, hyphens and underscores, a letter first",
+    r"^\w{1,60}$": "1 to 60 letters, digits and underscores",
+    r"^[A-Z]{2}$": "two capital letters, such as CN",
+    r"^[A-Z]{3}$": "three capital letters, such as USD",
+    r"^[!-~]{3,200}$": "3 to 200 letters, digits and signs of ASCII without spaces",
+    r"^https?://": "an address that begins with http:// or https://",
+}
+"""What the patterns of the schema ask for, in words."""
+
 
 class ConfigurationError(Exception):
     """A project file or the environment is not as expected."""
@@ -81,10 +92,13 @@ def describe_problem(problem: ErrorDetails, content: Mapping[str, Any]) -> str:
         return f"{key}: expected a known key, found {location[-1]!r}{suggestion(str(location[-1]), known_keys(Project))}"
     if problem["type"] == "missing":
         return f"{key}: expected a value, found none"
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "string_pattern_mismatch":
+        message = f"expected {PATTERNS[problem['ctx']['pattern']]}"
     is_secret = key.endswith(("url", "query")) or ".headers" in key or ".params" in key
     is_shown = isinstance(problem["input"], str | int | float | bool) and not is_secret
     found = f", found {problem['input']!r}" if is_shown else ""
-    return f"{key or 'file'}: {problem['msg'].removeprefix('Value error, ')}{found}"
+    return f"{key or 'file'}: {message}{found}"
 
 
 def suggestion(word: str, known: set[str]) -> str:

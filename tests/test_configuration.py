@@ -1,9 +1,13 @@
 """A project file that is wrong says which file, which key, what was expected and what was found."""
 
+import json
+import re
+
 import pytest
 import yaml
 
-from dagster_project.configuration import ConfigurationError, load_project
+from assets.project import Project
+from dagster_project.configuration import PATTERNS, ConfigurationError, load_project
 from dagster_project.environments import REPOSITORY, build_resources, read_environment, read_project
 from resources.elasticsearch_index import ElasticsearchIndex
 
@@ -55,13 +59,23 @@ def test_a_good_file_loads_with_chinese_labels(tmp_path):
             r"task.labels: expected \[answer\] or nothing for question_answering, found \['good', 'bad'\]",
         ),
         ({"cleaning": {"pii": {"replace": ["name"]}}}, r"cleaning.pii.replace: expected `names_model` beside `name`, found none"),
-        ({"cleaning": {"pii": {"phone_regions": ["China"]}}}, r"cleaning.pii.phone_regions\[0\]: .*found 'China'"),
+        (
+            {"cleaning": {"pii": {"phone_regions": ["China"]}}},
+            r"phone_regions\[0\]: expected two capital letters, such as CN, found 'China'",
+        ),
+        ({"name": "评论"}, r"name: expected 1 to 63 lower-case letters a to z, .* a letter first, found '评论'"),
+        ({"sources": [GOOD["sources"][0] | {"name": "My Shop"}]}, r"sources\[0\].name: expected 1 to 63 lower-case .*, found 'My Shop'"),
         ({"cleaning": {"max_symbol_ratio": 2}}, r"cleaning.max_symbol_ratio: Input should be less than or equal to 1, found 2"),
     ],
 )
 def test_a_wrong_key_or_value_is_named(tmp_path, changes, message):
     with pytest.raises(ConfigurationError, match=message):
         load(tmp_path, with_changes(**changes))
+
+
+def test_every_pattern_of_the_schema_is_told_in_words():
+    patterns = set(re.findall(r'"pattern": ("(?:[^"\\\\]|\\\\.)*")', json.dumps(Project.model_json_schema())))
+    assert {json.loads(pattern) for pattern in patterns} == set(PATTERNS)
 
 
 def test_all_problems_are_listed_at_once(tmp_path):
