@@ -92,11 +92,12 @@ def test_a_folder_moves_to_servers_by_a_backup_and_goes_on_there(platform, local
 
 
 def test_runs_on_two_machines_go_on_from_each_other(platform, variables, local_servers, project_of, files_source, tmp_path):
-    shared = local_servers.variables("machines") | {"TEXTMILL_CATALOG_SCHEMA": "machines", "TEXTMILL_MASTER_KEY": "11" * 32}
+    keys = {"TEXTMILL_MASTER_KEY": "11" * 32, "TEXTMILL_PSEUDONYM_KEY": "22" * 32}
+    shared = local_servers.variables("machines") | {"TEXTMILL_CATALOG_SCHEMA": "machines"} | keys
     project = project_of([files_source("shop", RECORDS)])
 
-    def on_machine(name):
-        environment = read_environment(shared | {"TEXTMILL_HOME": str(tmp_path / name)})
+    def on_machine(name, **others):
+        environment = read_environment(shared | {"TEXTMILL_HOME": str(tmp_path / name)} | others)
         with open_instance(environment) as instance:
             machine = type(platform)(environment, instance, None)
             machine.configure(project)
@@ -115,6 +116,10 @@ def test_runs_on_two_machines_go_on_from_each_other(platform, variables, local_s
     assert outcomes[1]["clean_documents"] == "nothing new"
     assert (tmp_path / "other" / "lake").exists()
     assert not (tmp_path / "other" / "lake" / "runs").exists()  # its runs are marked in the database
+    refused, found = on_machine("third", TEXTMILL_PSEUDONYM_KEY="33" * 32)
+    assert not refused.succeeded
+    assert "expected the secret of pseudonyms that this installation began with" in str(refused)
+    assert found == [("1",), ("2",)]
 
 
 def test_tokens_and_audit_log_lie_in_postgres(variables):

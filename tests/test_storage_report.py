@@ -46,7 +46,9 @@ def test_the_report_counts_what_the_graph_did(refreshed):
     for operation in ("commit", "verdict", "read", "wait"):
         assert found["latency", f"lakehouse {operation}", "calls"] > 0
         assert found["latency", f"lakehouse {operation}", "p50_seconds"] <= found["latency", f"lakehouse {operation}", "p99_seconds"]
-    assert found["latency", "object_store write", "calls"] == 3  # two raw objects and a data key
+    assert (
+        found["latency", "object_store write", "calls"] == 4
+    )  # two raw objects, a data key and the fingerprint of the secret of pseudonyms
     assert found["latency", "backups write", "calls"] > 3
     assert {subject for _, subject, metric in found if metric == "errors_ratio" and found["failures", subject, metric]} == set()
     assert {found["freshness", source, "lag_hours"] < 1 for source in ("shop", "hotel")} == {True}
