@@ -6,7 +6,7 @@ from collections import Counter
 
 from resources.lakehouse import Lakehouse
 
-KILLS = {"embedded": 18, "server": 6}  # one takes two seconds on servers
+KILLS = {"embedded": 12, "server": 6}  # one takes two seconds on servers
 LEAST_ORPHANS = {"embedded": 1, "server": 0}  # so few kills need not hit a moment that leaves one: see test_server_place.py
 TABLES = ("a", "b", "c")
 
