@@ -114,7 +114,7 @@ class Step:
             values: Hashes, in any order.
         """
         sieve = Sieve(values)
-        keys = ", ".join(f'"{column}"' for column in self.lakehouse.tables[table].key)
+        keys = ", ".join(f'"{name}"' for name in self.lakehouse.tables[table].key)
         sql = f'SELECT increment_id, {keys}, "{column}" AS hashes FROM ({self._visible(table)})' + ("" if len(values) else " WHERE false")
         with self.lakehouse.session() as connection:
             batches = connection.execute(sql).to_arrow_reader(BATCH_ROWS)
@@ -198,10 +198,10 @@ class Step:
         spec = self.lakehouse.tables[table]
         selected = ", ".join(f'"{column}"' for column in columns) or column_list(spec)
         types = {"increment_id": "VARCHAR"} | {column.name: column.type for column in spec.columns}
-        typed = ", ".join(f'"{name}"::{types[name]} AS "{name}"' for name in keys.columns)
+        wanted = ", ".join(f'"{name}"::{types[name]} AS "{name}"' for name in keys.columns)
         if "increment_id" in keys.columns:
-            source = f"SELECT * FROM ({source}) WHERE increment_id IN (SELECT increment_id FROM wanted)"
-        sql = f"SELECT {selected} FROM ({source}) SEMI JOIN (SELECT {typed} FROM wanted) USING ({', '.join(keys.columns)})"
+            source = f"SELECT * FROM ({source}) WHERE increment_id IN (SELECT increment_id::VARCHAR FROM wanted)"
+        sql = f"SELECT {selected} FROM ({source}) SEMI JOIN (SELECT {wanted} FROM wanted) USING ({', '.join(keys.columns)})"
         with self.lakehouse.session() as connection, registered(connection, {"wanted": keys.drop_duplicates()}):
             return to_pandas(connection.execute(sql))
 

@@ -19,7 +19,7 @@ from ftfy.badness import is_bad
 
 # Printable ASCII without an ampersand, common Han characters and their punctuation, with single spaces and line feeds: most text, and
 # nothing to repair.
-_VISIBLE = "[!-%'-~一-鿿、。〈-】！-～]++"
+_VISIBLE = "[!-%'-~\u4e00-\u9fff\u3001\u3002\u3008-\u3011\uff01-\uff5e]++"
 _ROUTINE = re.compile(rf"{_VISIBLE}(?:[ \n]{_VISIBLE})*+|")
 # Only with the semicolon: `?a=1&copy=2` in an address is no copyright sign.
 _ENTITY = re.compile(r"&(?:#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6}|[A-Za-z][A-Za-z0-9]{1,31});")
