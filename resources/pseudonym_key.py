@@ -61,8 +61,8 @@ class PseudonymKey(KeyFile):
             raise self.error(
                 f"expected the secret of pseudonyms that this installation began with (fingerprint {began_with}), found another "
                 f"({fingerprint}): the same people would get other pseudonyms, and what was erased would come back. Give every machine the "
-                f"first one as TEXTMILL_PSEUDONYM_KEY, or its file {self._file}; to begin anew with another, remove "
-                f"{self._objects.url(FINGERPRINT)} and rebuild with full_refresh: true"
+                f"first one as TEXTMILL_PSEUDONYM_KEY, or its file {self._file}; where that is lost, remove "
+                f"{self._objects.url(FINGERPRINT)} and rebuild with full_refresh: true (docs/cleaning.md, The key)"
             )
 
 
