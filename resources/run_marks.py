@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING
 from resources import liveness
 from resources.advisory_lock import advisory_key
 from resources.lake_connection import LakehouseError
-from resources.postgres_address import PostgresAddress
 
 if TYPE_CHECKING:
     import psycopg
+
+    from resources.postgres_address import PostgresAddress
 
 PING_SECONDS = 20.0
 """How often an idle connection that holds marks is used, and opened again where the database was restarted."""
@@ -96,7 +97,7 @@ class PostgresRunMarks(RunMarks):
         schema: Runs of different lakehouses in one database are told apart by it.
     """
 
-    def __init__(self, address: PostgresAddress, schema: str) -> None:
+    def __init__(self, address: "PostgresAddress", schema: str) -> None:
         self._schema = schema
         self._session = _session_of(address)
 
@@ -132,7 +133,7 @@ class PostgresRunMarks(RunMarks):
 class _Session:
     """This process's connection to one database, and the locks that it holds there."""
 
-    def __init__(self, address: PostgresAddress) -> None:
+    def __init__(self, address: "PostgresAddress") -> None:
         self._address = address
         self._keys: set[int] = set()
         self._lock = threading.Lock()
@@ -189,8 +190,8 @@ class _Session:
                 self._connected()
 
 
-_sessions: dict[PostgresAddress, _Session] = {}
+_sessions: "dict[PostgresAddress, _Session]" = {}
 
 
-def _session_of(address: PostgresAddress) -> _Session:
+def _session_of(address: "PostgresAddress") -> _Session:
     return _sessions.setdefault(address, _Session(address))
