@@ -10,18 +10,16 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from resources.lake_connection import fit_threads, registered, temporary_name, threads_for, to_arrow, to_pandas
+from resources.lake_connection import fit_threads, registered, temporary_name, threads_for, to_pandas
 from resources.lake_tables import column_list, published_rows_sql
 from resources.lakehouse import Lakehouse, LakehouseError
 from resources.ledger import Counts, Increment, insert_increment, insert_timings
 from resources.plans import Following as Following
 from resources.plans import Plan, Target, check_plan_holds, head_of, next_increment_id, plan_alone, read_increments
-from resources.sieve import Sieve
+from resources.sieve import Hashes, Sieve
 
 BATCH_ROWS = 20_000
 PREVIEW_ROWS = 5
@@ -105,7 +103,7 @@ class Step:
         """Rows this step wrote so far that match a frame of key values; see `lookup`."""
         return self._matching(table, self._staged(table) or f"SELECT * FROM lake.published.{table} WHERE false", keys)
 
-    def lookup_overlapping(self, table: str, column: str, values: "npt.NDArray[np.uint64]") -> pd.DataFrame:
+    def lookup_overlapping(self, table: str, column: str, values: Hashes) -> pd.DataFrame:
         """Keys and `increment_id` of published rows, and of rows this step wrote so far, whose list in `column` shares one of `values`.
 
         Args:
@@ -139,18 +137,14 @@ class Step:
         if frame.empty:
             return
         columns = ", ".join(f'"{column.name}"::{column.type} AS "{column.name}"' for column in spec.columns)
-        with self.lakehouse.session() as connection:
-            connection.register("written_rows", to_arrow(frame[expected]))
-            try:
-                if table not in self.spools:
-                    name = temporary_name(f"output_{table}")
-                    connection.execute(f"CREATE TEMP TABLE {name} AS SELECT {columns} FROM written_rows")
-                    self.spools[table] = name
-                    self.previews[table] = frame[expected].head(PREVIEW_ROWS)
-                else:
-                    connection.execute(f"INSERT INTO {self.spools[table]} SELECT {columns} FROM written_rows")
-            finally:
-                connection.unregister("written_rows")
+        with self.lakehouse.session() as connection, registered(connection, {"written_rows": frame[expected]}):
+            if table not in self.spools:
+                name = temporary_name(f"output_{table}")
+                connection.execute(f"CREATE TEMP TABLE {name} AS SELECT {columns} FROM written_rows")
+                self.spools[table] = name
+                self.previews[table] = frame[expected].head(PREVIEW_ROWS)
+            else:
+                connection.execute(f"INSERT INTO {self.spools[table]} SELECT {columns} FROM written_rows")
         self.written[table] += len(frame)
 
     def count(self, *, rows_in: int = 0, rows_out: int = 0, rows_skipped: int = 0, reasons: "pd.Series[str] | None" = None) -> None:

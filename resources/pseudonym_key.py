@@ -54,8 +54,8 @@ class PseudonymKey(KeyFile):
         return key
 
     def _compare(self, fingerprint: str) -> None:
-        if self._objects.put_new(FINGERPRINT, fingerprint.encode()):
-            return
+        if not self._objects.exists(FINGERPRINT):
+            self._objects.put_new(FINGERPRINT, fingerprint.encode())
         began_with = self._objects.get(FINGERPRINT).decode()
         if began_with != fingerprint:
             raise self.error(
