@@ -245,6 +245,8 @@ def run_and_report(job: str, as_json: bool, **options: Any) -> bool:  # noqa: AN
         print(f"\nFAILED {step}: {error}", file=sys.stderr)
     for failed in outcome.failed_checks:
         print(f"CHECK FAILED {failed}", file=sys.stderr)
+    for message in outcome.check_messages:
+        print(f"CHECK SAYS {message}", file=sys.stderr)
     print(f"\n{'done' if outcome.succeeded else 'FAILED'} in {outcome.seconds:.0f} s")
     return outcome.succeeded
 

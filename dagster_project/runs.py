@@ -44,6 +44,7 @@ class RunOutcome:
         succeeded: Every step ended well and no blocking check failed.
         steps: The assets in the order in which they ran.
         failed_checks: `asset: check (severity)` of each check that failed.
+        check_messages: What these checks say, each once.
         failed_steps: Steps that raised, with the error.
         seconds: Wall time.
     """
@@ -52,6 +53,7 @@ class RunOutcome:
     succeeded: bool
     steps: list[StepOutcome]
     failed_checks: list[str]
+    check_messages: list[str]
     failed_steps: dict[str, str]
     seconds: float
 
@@ -124,8 +126,9 @@ def summarize(result: dg.ExecuteInProcessResult, job: dg.JobDefinition, seconds:
         if event.is_step_failure and event.step_key
     }
     checks = [f"{found.asset_key.to_user_string()}: {found.check_name} ({found.severity.value})" for found in failed]
+    messages = list(dict.fromkeys(found.description for found in failed if found.description))
     succeeded = result.success and not any(found.severity == dg.AssetCheckSeverity.ERROR for found in failed)
-    return RunOutcome(result.run_id, succeeded, list(steps.values()), checks, errors, seconds)
+    return RunOutcome(result.run_id, succeeded, list(steps.values()), checks, messages, errors, seconds)
 
 
 def describe_error(error: SerializableErrorInfo | None) -> str:

@@ -340,3 +340,15 @@ def test_a_nul_in_ids_names_and_texts_stops_nothing(platform, files_source, proj
     assert platform.rows("raw_documents", "external_id", "revision") == [("b", 1), ("\ufffda", 1), ("\ufffda", 2)]
     assert platform.rows("clean_documents WHERE external_id <> 'b'", "contains(text, chr(0))") == [(False,), (False,)]
     assert len(platform.rows("annotations", "vote_id")) == 3
+
+
+def test_a_first_run_that_finds_nothing_to_read_says_so(platform, project_of, tmp_path):
+    (tmp_path / "空").mkdir()
+    source = {"kind": "files", "name": "shop", "path": str(tmp_path / "空" / "*.jsonl"), "fields": {"external_id": "id"}}
+    platform.configure(project_of([source]))
+    outcome = platform.run("refresh")
+    assert not outcome.succeeded
+    (message,) = outcome.check_messages
+    assert message.startswith(
+        "Expected an approved increment of raw_documents, found that none was ever approved: there was nothing to read yet"
+    )

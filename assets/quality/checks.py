@@ -100,7 +100,8 @@ def _standing_verdict(increments: Sequence[Increment], producer: str, run_id: st
         text = "Expected this run's increment to wait for its audit, found that it was rejected or that another run replaced it. "
         return False, dg.AssetCheckSeverity.ERROR, text + "Materialize again."
     if not any(increment.state == "approved" for increment in increments):
-        return False, dg.AssetCheckSeverity.ERROR, f"Expected an approved increment of {producer}, found that none was ever approved."
+        text = f"Expected an approved increment of {producer}, found that none was ever approved: there was nothing to read yet"
+        return False, dg.AssetCheckSeverity.ERROR, f"{text} (do its paths and addresses name something?), or what was read was rejected."
     if "rejected" in newest.values():
         text = "Expected the newest increment to be approved, found it rejected. What was approved before stays published. "
         return False, dg.AssetCheckSeverity.WARN, text + "Materialize again."

@@ -89,7 +89,10 @@ def test_partitions_that_are_all_rejected_block(audited, suites):
 def test_nothing_new_fails_until_something_was_approved_and_passes_then(audited, suites):
     evaluations = audited.check(suites)
     assert (len(evaluations), set(failed(evaluations).values())) == (12, {ERROR})
-    assert evaluations["no_mail"].description == "Expected an approved increment of notes, found that none was ever approved."
+    assert evaluations["no_mail"].description == (
+        "Expected an approved increment of notes, found that none was ever approved: there was nothing to read yet "
+        "(do its paths and addresses name something?), or what was read was rejected."
+    )
     audited.stage(["fine"], "r1")
     audited.check(suites)
     evaluations = audited.check(suites)
