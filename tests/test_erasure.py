@@ -3,6 +3,7 @@
 import json
 import shutil
 import sqlite3
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -18,6 +19,7 @@ from services import erasure
 from services.erasure import erase, erase_again
 from services.erasure_plan import ErasureError, Subject, plan_erasure
 from services.queries import find_documents
+from tests.copies import copied
 
 SECRET = "Zanzibarian lamp number seven burnt down the garage of Mrs Quillfeather."
 GEHEIM = "张小花说这家酒店的翡翠浴缸漏水，要求全额退款，再也不来了。"
@@ -42,25 +44,40 @@ CHINESE = [
 NEEDLES = ("Zanzibar", "Quillfeather", "zanzibar", "quillfeath", "翡翠浴缸", "张小花")
 
 
-@pytest.fixture
-def filled(platform, files_source, project_of, tmp_path):
-    """A platform with an English and a Chinese source, refreshed and backed up."""
-    (tmp_path / "elsewhere").mkdir()
-    variables = {
-        "TEXTMILL_HOME": str(tmp_path / "home"),
-        "TEXTMILL_BACKUP_URL": (tmp_path / "elsewhere").as_uri(),
-        "TEXTMILL_MASTER_KEY": "a-master-secret-0001",
-    }
-    platform.environment = read_environment(variables)
-    shop = files_source("shop", ENGLISH)
-    files_source("shop", REFUSED, file="refused.jsonl")
-    platform.configure(project_of([shop, files_source("hotel", CHINESE)]))
-    assert platform.run("refresh").failed_steps == {}
-    tokens = platform.resources["compute"].folder / "tokens"
+def environment_in(folder):
+    """Home and backups below a folder."""
+    (folder / "elsewhere").mkdir(exist_ok=True)
+    return read_environment(
+        {
+            "TEXTMILL_HOME": str(folder / "home"),
+            "TEXTMILL_BACKUP_URL": (folder / "elsewhere").as_uri(),
+            "TEXTMILL_MASTER_KEY": "a-master-secret-0001",
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def prepared(shared_platform, shared_files_source, project_of):
+    """A platform with an English and a Chinese source, refreshed and backed up once."""
+    shared_platform.environment = environment_in(shared_platform.environment.home.parent)
+    shop = shared_files_source("shop", ENGLISH)
+    shared_files_source("shop", REFUSED, file="refused.jsonl")
+    shared_platform.configure(project_of([shop, shared_files_source("hotel", CHINESE)]))
+    assert shared_platform.run("refresh").failed_steps == {}
+    tokens = shared_platform.resources["compute"].folder / "tokens"
     tokens.mkdir(parents=True)
     (tokens / "ids.npy").write_bytes(b"Zanzibar")
-    assert platform.run("back_up").succeeded
-    return platform
+    assert shared_platform.run("back_up").succeeded
+    return shared_platform
+
+
+@pytest.fixture
+def filled(platform, prepared, tmp_path):
+    """A copy of it with its backups. `shared_files_source` writes to the files that it reads."""
+    platform.environment = environment_in(tmp_path)
+    shutil.copytree(prepared.environment.home.with_name("elsewhere"), tmp_path / "elsewhere", dirs_exist_ok=True)
+    with copied(prepared, platform, Path(prepared.project.sources[0].path).parents[1]):
+        yield platform
 
 
 def id_of(platform, external_id):
@@ -102,8 +119,8 @@ def files_of(connection, table):
     return [str(row[0]).rsplit("/", 1)[-1] for row in rows]
 
 
-def test_no_byte_of_an_erased_text_is_left_and_the_others_are_whole(filled, labeling_server, files_source):
-    files_source("shop", ENGLISH[::-1])  # the same records in other bytes: fetched again, and not one document is new
+def test_no_byte_of_an_erased_text_is_left_and_the_others_are_whole(filled, labeling_server, shared_files_source):
+    shared_files_source("shop", ENGLISH[::-1])  # the same records in other bytes: fetched again, and not one document is new
     filled.desk.keep([Answer(id_of(filled, "2"), "Ann", "negative"), Answer(id_of(filled, "1"), "Ann", "positive")], "test")
     assert filled.run("refresh").failed_steps == {}
     filled.desk.keep([Answer(id_of(filled, "2"), "Bob", "negative")], "test")
@@ -144,12 +161,12 @@ def test_no_byte_of_an_erased_text_is_left_and_the_others_are_whole(filled, labe
     assert filled.rows("clean_documents WHERE text LIKE 'I love%'", "external_id") == [("1",)]
 
 
-def test_what_was_erased_does_not_come_back(filled, files_source):
+def test_what_was_erased_does_not_come_back(filled, shared_files_source):
     erased(filled, "2", "乙", "8")
-    files_source("shop", [*ENGLISH, {"id": "5", "text": "A brand new lamp for the desk in the corner."}])
-    files_source("shop", [{"id": "77", "text": f"  {SECRET.upper()}"}, {"id": "9", "text": "Thank you so much!"}], file="copy.jsonl")
-    files_source("shop", [{"id": ["no id"], "text": SECRET}, {"id": ["nor this"], "text": "Kept."}], file="refused-again.jsonl")
-    files_source("hotel", [*CHINESE, {"id": "乙", "text": "改了文字的同一条记录，也不应该回来，无论写什么。"}], file="two.jsonl")
+    shared_files_source("shop", [*ENGLISH, {"id": "5", "text": "A brand new lamp for the desk in the corner."}])
+    shared_files_source("shop", [{"id": "77", "text": f"  {SECRET.upper()}"}, {"id": "9", "text": "Thank you so much!"}], file="copy.jsonl")
+    shared_files_source("shop", [{"id": ["no id"], "text": SECRET}, {"id": ["nor this"], "text": "Kept."}], file="refused-again.jsonl")
+    shared_files_source("hotel", [*CHINESE, {"id": "乙", "text": "改了文字的同一条记录，也不应该回来，无论写什么。"}], file="two.jsonl")
     outcome = filled.run("refresh")
     assert outcome.failed_steps == {}
     assert filled.rows("clean_documents", "external_id") == [("1",), ("3",), ("4",), ("5",), ("9",), ("甲",)]
@@ -167,7 +184,7 @@ def bytes_are_there(platform):
     return named <= known and all(platform.resources["object_store"].get_content(sha256) for sha256 in known)
 
 
-def test_an_author_by_the_pseudonym_then_a_whole_source(filled, files_source):
+def test_an_author_by_the_pseudonym_then_a_whole_source(filled, shared_files_source):
     ((text,),) = filled.rows("clean_documents WHERE external_id = '4'", "text")
     pseudonym = text.split(" at ")[1].split(" about")[0]
     plan = plan_erasure(filled.resources, Subject.parse(f"author:{pseudonym}"))
@@ -175,14 +192,14 @@ def test_an_author_by_the_pseudonym_then_a_whole_source(filled, files_source):
     erase(filled.resources, plan, "request", "op")
     assert places_with(filled, ["quill@example.com", pseudonym])[0] == []
 
-    files_source("hotel", [{"id": ["x"], "text": "被拒绝的记录也属于这个来源。"}], file="refused.jsonl")
+    shared_files_source("hotel", [{"id": ["x"], "text": "被拒绝的记录也属于这个来源。"}], file="refused.jsonl")
     assert filled.collect().failed_steps == {}
     assert places_with(filled, ["被拒绝的记录"])[0]
     plan = plan_erasure(filled.resources, Subject("source", "hotel"))
     assert erase(filled.resources, plan, "licence ended", "op").documents == 2
     assert not filled.rows("rejected_records WHERE source = 'hotel'", "locator")
-    files_source("hotel", [{"id": ["y"], "text": "被拒绝的记录又来了一条。"}], file="refused.jsonl")
-    files_source("hotel", [{"id": "丙", "text": "这是同一来源的一条新评论，也不能再被收集。"}], file="two.jsonl")
+    shared_files_source("hotel", [{"id": ["y"], "text": "被拒绝的记录又来了一条。"}], file="refused.jsonl")
+    shared_files_source("hotel", [{"id": "丙", "text": "这是同一来源的一条新评论，也不能再被收集。"}], file="two.jsonl")
     assert filled.run("refresh").failed_steps == {}
     assert {source for (source,) in filled.rows("clean_documents", "source")} == {"shop"}
     assert places_with(filled, [*NEEDLES[4:], "强烈推荐", "新评论", "被拒绝的记录"])[0] == []
