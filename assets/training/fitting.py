@@ -48,7 +48,8 @@ def train(
             "training": project.training.model_dump(mode="json"),
             "cache_folder": str(compute.folder / "tokens"),
         }
-        facts = compute.run("assets.training.run", job, lambda event: context.log.info(describe_event(event)))
+        module = "assets.training.launch" if project.training.processes > 1 else "assets.training.run"
+        facts = compute.run(module, job, lambda event: context.log.info(describe_event(event)))
     files = sorted(path.relative_to(output).as_posix() for path in output.rglob("*") if path.is_file())
     store.put_directory(f"models/{model_id}", output)
     shutil.rmtree(output)

@@ -2,9 +2,10 @@
 
 Needs torch, transformers, pandas and pydantic, nothing of the rest of the platform. Prints one JSON object per line: `notice`, `progress`,
 then `done`; an error prints `error`, says why on standard error and exits with 1; a polite kill (SIGTERM) leaves a checkpoint, prints
-`interrupted` and exits with 143. With `training.processes` above 1 it starts that many of itself through torchrun.
+`interrupted` and exits with 143. Several that torchrun started train one model together.
 
-Does not belong here: the loop (`finetuning.py`), what a job file holds (`jobs.py`), getting data and model ready (`preparing.py`).
+Does not belong here: the loop (`finetuning.py`), what a job file holds (`jobs.py`), getting data and model ready (`preparing.py`),
+starting several processes (`launch.py`).
 """
 
 import json
@@ -21,10 +22,6 @@ from typing import Any
 
 import pandas as pd
 import torch
-from torch import distributed
-from torch.distributed.elastic.multiprocessing import SignalException
-from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-from torch.distributed.run import main as torchrun
 
 from assets.training.job_process import ended, run_process
 from assets.training.jobs import TrainingJob, emit, read_training_job
@@ -39,38 +36,12 @@ from assets.training.learning.weights import learning_rate_of
 from assets.training.manifests import write_manifest
 from assets.training.scoring.exporting import Export, export_model
 
-MODULE = "assets.training.run"
 SECONDS_BETWEEN_REPORTS = 10.0
 
 
 def main(arguments: list[str]) -> int:
     """Run the job of the file named on the command line; returns the exit status."""
-
-    def work(path: Path, should_stop: Callable[[], bool]) -> int:
-        job = read_training_job(path)
-        if job.training.processes > 1 and not distributed.is_torchelastic_launched():
-            return start_processes(job.training.processes, str(path))
-        run_job(job, should_stop)
-        return 0
-
-    return run_process(MODULE, arguments, work)
-
-
-def start_processes(count: int, job_file: str) -> int:
-    """Run this module in several processes of this machine that train together; returns the exit status, theirs if they fail.
-
-    They print the events, and say on standard error why they fail.
-    """
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    try:
-        torchrun(["--standalone", "--nproc-per-node", str(count), "-m", MODULE, job_file])
-    except SignalException as stopped:  # they got the signal too, and have ended
-        return 128 + int(stopped.sigval)
-    except ChildFailedError as failed:
-        rank, failure = failed.get_first_failure()
-        sys.stderr.write(f"Expected all {count} processes to end well, found that number {rank} ended with {failure.exitcode}\n")
-        return failure.exitcode if failure.exitcode > 0 else 128 - failure.exitcode
-    return 0
+    return run_process("assets.training.run", arguments, lambda path, should_stop: run_job(read_training_job(path), should_stop))
 
 
 def run_job(job: TrainingJob, should_stop: Callable[[], bool] = lambda: False) -> None:

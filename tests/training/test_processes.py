@@ -81,9 +81,9 @@ def start_process(*arguments):
     )
 
 
-def train_job(job):
-    """Run a job to its end; its events."""
-    process = start_process("-m", "assets.training.run", job)
+def train_job(job, several=False):
+    """Run a job to its end, in one process or in several; its exit status, its events, what it said on standard error."""
+    process = start_process("-m", "assets.training.launch" if several else "assets.training.run", job)
     out, err = process.communicate(timeout=240)
     events = [json.loads(line) for line in out.splitlines()]
     assert events, err
@@ -122,7 +122,7 @@ def one_and_two(training_job):
 def test_two_processes_train_as_one_does(one_and_two):
     alone, both, model_alone, model_both = one_and_two()
     assert train_job(alone)[0] == 0
-    status, events, err = train_job(both)
+    status, events, err = train_job(both, several=True)
     assert (status, [event["event"] for event in events]) == (0, ["notice", "progress", "progress", "done"]), err
     assert events[-1]["processes"] == 2
     first, second = weights_in(model_alone), weights_in(model_both)
@@ -140,16 +140,16 @@ def test_two_processes_train_as_one_does(one_and_two):
 def test_a_batch_with_fewer_rows_than_processes_trains_as_in_one(one_and_two):
     alone, both, model_alone, model_both = one_and_two(batch_tokens=8, epochs=1, share=0.2)
     assert train_job(alone)[0] == 0
-    assert train_job(both)[0] == 0
+    assert train_job(both, several=True)[0] == 0
     losses = [json.loads((model / "history.json").read_text())["evaluations"][-1]["dev_loss"] for model in (model_alone, model_both)]
     assert losses[1] == pytest.approx(losses[0], rel=1e-4)
 
 
 def test_two_processes_stop_politely_and_go_on_to_the_same_weights(one_and_two, tmp_path):
     _, both, _, whole = one_and_two(epochs=20, patience=1000, dropout=0.1)
-    assert train_job(both)[0] == 0
+    assert train_job(both, several=True)[0] == 0
     again = change_job(both, "again.json", output_folder=str(tmp_path / "again"), work_folder=str(tmp_path / "work-again"))
-    process = start_process("-m", "assets.training.run", again)
+    process = start_process("-m", "assets.training.launch", again)
     while json.loads(process.stdout.readline())["event"] != "progress":
         pass
     process.send_signal(signal.SIGTERM)
@@ -158,7 +158,7 @@ def test_two_processes_stop_politely_and_go_on_to_the_same_weights(one_and_two, 
     assert [json.loads(line)["event"] for line in out.splitlines()] == ["interrupted"]
     assert len(list((tmp_path / "work-again").glob("step-*"))) == 1
     assert not (tmp_path / "again").exists()
-    status, events, err = train_job(again)
+    status, events, err = train_job(again, several=True)
     assert status == 0, err
     assert events[-1]["resumed_from_step"] >= 10
     first, second = weights_in(whole), weights_in(tmp_path / "again")
@@ -167,9 +167,23 @@ def test_two_processes_stop_politely_and_go_on_to_the_same_weights(one_and_two, 
     assert first == second
 
 
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        ([], 2, "usage: python -m assets.training.launch JOB.json"),
+        (["missing.json"], 1, "JobError: Job missing.json"),
+    ],
+)
+def test_processes_are_not_started_without_a_job(arguments, status, said):
+    process = start_process("-m", "assets.training.launch", *arguments)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert said in err
+
+
 def test_an_error_in_one_of_two_processes_is_said_once_in_words_and_ends_all(one_and_two):
     _, both, _, model = one_and_two(base_model="nobody/nothing-of-this-name")
-    status, events, err = train_job(both)
+    status, events, err = train_job(both, several=True)
     assert status == 1
     assert {event["kind"] for event in events} == {"BaseModelError"}
     assert "Base model 'nobody/nothing-of-this-name': expected an installed package" in err
@@ -179,7 +193,7 @@ def test_an_error_in_one_of_two_processes_is_said_once_in_words_and_ends_all(one
 
 def test_two_processes_end_when_the_one_that_started_them_is_killed(one_and_two):
     _, both, _, _ = one_and_two(epochs=4000, patience=10**6)
-    process = start_process("-m", "assets.training.run", both)
+    process = start_process("-m", "assets.training.launch", both)
     while json.loads(process.stdout.readline())["event"] != "progress":
         pass
     process.send_signal(signal.SIGKILL)
