@@ -7,12 +7,19 @@ from pathlib import Path
 
 
 @contextmanager
-def copied(prepared, platform, drop: Path) -> Iterator[None]:
-    """Give an empty platform what another holds, and its project; what is changed in the folder of its sources is undone in the end."""
+def copied(prepared, platform) -> Iterator[None]:
+    """Give an empty platform what another holds, with its backups in `elsewhere`, and its project.
+
+    The sources are those of `shared_files_source`, which writes to the files that both read; what it changes is undone in the end.
+    """
     prepared.lakehouse.close()
-    shutil.copytree(prepared.environment.home, platform.environment.home)
+    home, drop = platform.environment.home, Path(prepared.project.sources[0].path).parents[1]
+    shutil.copytree(prepared.environment.home, home)
+    backups = prepared.environment.home.with_name("elsewhere")
+    if backups.exists():
+        shutil.copytree(backups, home.with_name("elsewhere"), dirs_exist_ok=True)
     platform.configure(prepared.project)
-    kept = platform.environment.home.with_name("drop-as-it-was")
+    kept = home.with_name("drop-as-it-was")
     shutil.copytree(drop, kept)
     try:
         yield

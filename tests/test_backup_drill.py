@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import shutil
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -53,11 +52,10 @@ def prepared(shared_platform, shared_files_source, project_of):
 
 
 @pytest.fixture
-def kept(platform, prepared, variables, tmp_path):
-    """A copy of it with its backups. `shared_files_source` writes to the files that it reads."""
+def kept(platform, prepared, variables):
+    """A copy of it with its backups."""
     platform.environment = read_environment(variables)
-    shutil.copytree(prepared.environment.home.with_name("elsewhere"), tmp_path / "elsewhere", dirs_exist_ok=True)
-    with copied(prepared, platform, Path(prepared.project.sources[0].path).parents[1]):
+    with copied(prepared, platform):
         yield platform
 
 

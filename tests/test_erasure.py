@@ -3,7 +3,6 @@
 import json
 import shutil
 import sqlite3
-from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -73,10 +72,9 @@ def prepared(shared_platform, shared_files_source, project_of):
 
 @pytest.fixture
 def filled(platform, prepared, tmp_path):
-    """A copy of it with its backups. `shared_files_source` writes to the files that it reads."""
+    """A copy of it with its backups."""
     platform.environment = environment_in(tmp_path)
-    shutil.copytree(prepared.environment.home.with_name("elsewhere"), tmp_path / "elsewhere", dirs_exist_ok=True)
-    with copied(prepared, platform, Path(prepared.project.sources[0].path).parents[1]):
+    with copied(prepared, platform):
         yield platform
 
 

@@ -8,6 +8,7 @@ from typer.testing import CliRunner
 
 from assets.labeling.given_answers import Answer
 from dagster_project.cli import app
+from tests.copies import copied
 
 RECORDS = [
     {"id": "1", "text": "The lamp stands on the desk beside the window.", "ratings": []},
@@ -16,16 +17,25 @@ RECORDS = [
 ]
 
 
+@pytest.fixture(scope="module")
+def prepared(shared_platform, shared_files_source, project_of):
+    """Three documents that nobody labelled well enough."""
+    lamps = shared_files_source("lamps", RECORDS)
+    shared_platform.configure(project_of([lamps], labeling={"min_human_votes": 2, "rules": {"enabled": []}}))
+    assert shared_platform.run("refresh").succeeded
+    return shared_platform
+
+
 @pytest.fixture
-def lamps(platform, files_source, project_of, tmp_path, monkeypatch):
-    """Three documents that nobody labelled well enough; the command sees the same home and project."""
-    platform.configure(project_of([files_source("lamps", RECORDS)], labeling={"min_human_votes": 2, "rules": {"enabled": []}}))
-    config = tmp_path / "project.yaml"
-    config.write_text(yaml.safe_dump(platform.project.model_dump(mode="json", exclude_unset=True), allow_unicode=True), encoding="utf-8")
-    monkeypatch.setenv("TEXTMILL_HOME", str(platform.environment.home))
-    monkeypatch.setenv("TEXTMILL_CONFIG", str(config))
-    assert platform.run("refresh").succeeded
-    return platform
+def lamps(platform, prepared, tmp_path, monkeypatch):
+    """A copy of that platform; the command sees the same home and project."""
+    with copied(prepared, platform):
+        config = tmp_path / "project.yaml"
+        content = platform.project.model_dump(mode="json", exclude_unset=True)
+        config.write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
+        monkeypatch.setenv("TEXTMILL_HOME", str(platform.environment.home))
+        monkeypatch.setenv("TEXTMILL_CONFIG", str(config))
+        yield platform
 
 
 def command(*arguments, typed=None, fails=None):
@@ -88,10 +98,10 @@ def test_the_terminal_asks_once_and_its_answers_become_votes(lamps):
     assert "1 of 2" in command("--annotator", "ann", typed="")
 
 
-def test_a_document_that_changed_meanwhile_is_asked_again(lamps, files_source, tmp_path):
+def test_a_document_that_changed_meanwhile_is_asked_again(lamps, shared_files_source, tmp_path):
     command("export", tmp_path / "queue.csv")
     fill_in(tmp_path / "queue.csv", tmp_path / "done.csv", {"1": "neutral"})
-    files_source("lamps", [{**RECORDS[0], "text": "The lamp on the desk is broken and nobody mends it."}], file="two.jsonl")
+    shared_files_source("lamps", [{**RECORDS[0], "text": "The lamp on the desk is broken and nobody mends it."}], file="two.jsonl")
     assert lamps.run("refresh").failed_steps == {}
     command("import", tmp_path / "done.csv", "--annotator", "ann")
     assert lamps.run("refresh").failed_steps == {}

@@ -43,9 +43,9 @@ def drop(settled):
 
 
 @pytest.fixture
-def small(platform, settled, drop):
-    """A copy of it. `shared_files_source` writes to the files that it reads."""
-    with copied(settled, platform, drop):
+def small(platform, settled):
+    """A copy of it."""
+    with copied(settled, platform):
         yield platform
 
 

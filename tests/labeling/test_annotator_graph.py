@@ -5,6 +5,7 @@ import pytest
 from assets.labeling.sheets import QUEUE_SQL
 from assets.project import Project
 from services.queries import trace_document
+from tests.copies import copied
 
 TEXTS = [
     ("Wonderful lamp, I love how bright it is", "negative"),
@@ -21,23 +22,30 @@ def record(number, votes):
     return {"id": f"r{number}", "text": f"{text}, {number} of {number + 7} times", "ratings": given}
 
 
-@pytest.fixture
-def contested(platform, files_source, project_of):
+@pytest.fixture(scope="module")
+def prepared(shared_platform, shared_files_source, project_of):
     """Two documents on which Ann stands against Mallory, so that the label that comes first in the task is taken."""
-    records = [record(number, {"Ann": "right", "Mallory": "wrong"}) for number in range(2)]
-    platform.configure(project_of([files_source("shop", records)], labeling={"min_human_votes": 1, "rules": {"enabled": []}}))
-    assert platform.run("refresh").succeeded
-    return platform
+    shop = shared_files_source("shop", [record(number, {"Ann": "right", "Mallory": "wrong"}) for number in range(2)])
+    shared_platform.configure(project_of([shop], labeling={"min_human_votes": 1, "rules": {"enabled": []}}))
+    assert shared_platform.run("refresh").succeeded
+    return shared_platform
+
+
+@pytest.fixture
+def contested(platform, prepared):
+    """A copy of that platform."""
+    with copied(prepared, platform):
+        yield platform
 
 
 def labels_of(platform):
     return dict(platform.rows("labeled_documents JOIN clean_documents USING (document_id)", "external_id", "label"))
 
 
-def test_what_is_learnt_later_decides_earlier_documents_anew(contested, files_source):
+def test_what_is_learnt_later_decides_earlier_documents_anew(contested, shared_files_source):
     assert labels_of(contested) == {"r0": "negative", "r1": "negative"}
     votes = {"Ann": "right", "李雷": "right", "Mallory": "wrong"}
-    files_source("shop", [record(number, votes) for number in range(2, 40)], "two.jsonl")
+    shared_files_source("shop", [record(number, votes) for number in range(2, 40)], "two.jsonl")
     outcome = contested.run("refresh")
     assert outcome.failed_steps == {}
     assert outcome.failed_checks == ["labeled_documents: annotators__nobody_votes_suspiciously (WARN)"]
@@ -48,8 +56,8 @@ def test_what_is_learnt_later_decides_earlier_documents_anew(contested, files_so
     assert contested.rows("annotators WHERE suspicion IS NOT NULL", "annotator_id", "suspicion") == [("Mallory", "at_odds")]
 
 
-def test_a_document_tells_its_earlier_label_and_who_its_voters_are(contested, files_source):
-    files_source(
+def test_a_document_tells_its_earlier_label_and_who_its_voters_are(contested, shared_files_source):
+    shared_files_source(
         "shop", [record(number, dict.fromkeys(("Ann", "李雷"), "right") | {"Mallory": "wrong"}) for number in range(2, 30)], "two.jsonl"
     )
     assert contested.run("refresh").failed_steps == {}
